@@ -1,0 +1,169 @@
+"""A dataset profile: how one shop's raw logs map to the canonical columns, and which columns the model reads.
+
+A profile is a TOML file in `infra/profiles/`. Its `[settings]` table holds the values that belong to the data set
+(windows, bands, margins); the settings file and the environment override them.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.errors import SettingsError
+
+Kind = Literal["impressions", "clicks", "actions", "purchases"]
+KINDS: tuple[Kind, ...] = ("impressions", "clicks", "actions", "purchases")
+EVENT_TIME: Mapping[Kind, str] = {
+    "impressions": "exposed_at",
+    "clicks": "clicked_at",
+    "actions": "acted_at",
+    "purchases": "purchased_at",
+}
+EVENT_KEY: Mapping[Kind, str] = {
+    "impressions": "impression_id",
+    "clicks": "click_id",
+    "actions": "action_id",
+    "purchases": "order_id",
+}
+_OPTIONAL: Mapping[Kind, frozenset[str]] = {
+    "impressions": frozenset({"user_id", "position"}),
+    "clicks": frozenset({"click_id", "impression_id", "user_id"}),
+    "actions": frozenset({"action_id", "impression_id", "user_id"}),
+    "purchases": frozenset({"impression_id", "user_id", "amount"}),
+}
+ContextType = Literal["string", "integer", "float", "boolean"]
+
+
+class Section(BaseModel):
+    """Part of the settings or of a profile: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Clock(Section):
+    """How event times are written in the raw logs."""
+
+    unit: Literal["iso", "s", "ms", "us"] = "iso"
+    """ISO 8601 text (or a typed Parquet timestamp), or a whole number of seconds, milliseconds, microseconds since 1970 UTC."""
+    zone: str = "UTC"
+    """IANA zone of ISO times that carry no offset."""
+
+
+class Source(Section):
+    """How one kind of raw log is written."""
+
+    columns: dict[str, str]
+    """Canonical column -> raw column."""
+    context: dict[str, ContextType] = {}
+    """Further raw columns to keep under their own names, with their types (impressions only)."""
+    delimiter: str = ","
+    """CSV only."""
+
+
+class ModelField(Section):
+    """One input of the model, read from a column of the assembled samples."""
+
+    name: str
+    kind: Literal["id", "number", "list"]
+    """An id, hashed; a number, bucketed on a log scale; a list of ids, pooled."""
+    column: str = ""
+    """Column of the assembled samples; the field's name when empty."""
+    table: str = ""
+    """Embedding table; the field's own when empty. Fields of one vocabulary share a table by naming it."""
+    buckets: int = Field(default=65536, ge=2)
+    """Rows of the table when this field owns it: hashed ids, or number buckets."""
+    scale: float = Field(default=1.0, gt=0)
+    """Numbers only: bucket = 1 + floor(4 log2(1 + scale x)), capped at buckets - 1; bucket 0 is a missing value."""
+    pooling: Literal["sum", "mean"] = "sum"
+    """Lists only."""
+    length: int = Field(default=50, ge=1)
+    """Lists only: the first `length` entries are read."""
+
+    @property
+    def source(self) -> str:
+        """The column this field reads."""
+        return self.column or self.name
+
+    @property
+    def vocabulary(self) -> str:
+        """The embedding table this field reads."""
+        return self.table or self.name
+
+
+class Profile(Section):
+    """A data set: its raw logs, its clock, its model fields and the settings that belong to it."""
+
+    name: str
+    clock: Clock = Clock()
+    impressions: Source
+    clicks: Source
+    purchases: Source
+    actions: Source | None = None
+    category: str = ""
+    """Context column that holds an item's category; empty where the set has none."""
+    slices: tuple[str, ...] = ()
+    """Columns of the samples by which metrics are also reported."""
+    fields: tuple[ModelField, ...]
+    settings: dict[str, Any] = {}
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of log this data set has, in the order they are read."""
+        return tuple(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def context(self) -> Mapping[str, ContextType]:
+        """Context columns of an impression, name -> type."""
+        return self.impressions.context
+
+    @property
+    def has_users(self) -> bool:
+        """Whether impressions carry a user_id."""
+        return "user_id" in self.impressions.columns
+
+    @property
+    def vocabularies(self) -> dict[str, int]:
+        """Embedding tables, name -> number of rows, in the order of first use."""
+        owners = {field.name: field.buckets for field in self.fields if field.vocabulary == field.name}
+        return {field.vocabulary: owners[field.vocabulary] for field in self.fields}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for kind in self.kinds:
+            source: Source = getattr(self, kind)
+            required = canonical_columns(kind) - _OPTIONAL[kind]
+            if missing := sorted(required - source.columns.keys()):
+                raise ValueError(f"[{kind}.columns] lacks {', '.join(missing)}")
+            if unknown := sorted(source.columns.keys() - canonical_columns(kind)):
+                raise ValueError(f"[{kind}.columns] names unknown canonical columns {', '.join(unknown)}; extra columns go to context")
+            if source.context and kind != "impressions":
+                raise ValueError(f"[{kind}.context]: only impressions carry context columns")
+        names = [field.name for field in self.fields]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"fields repeat {', '.join(repeated)}")
+        owners = {field.name for field in self.fields if field.vocabulary == field.name}
+        for field in self.fields:
+            if field.vocabulary not in owners:
+                raise ValueError(f"field {field.name} shares table {field.table}, which no field owns; name one of {sorted(owners)}")
+        if self.category and self.category not in self.context:
+            raise ValueError(f"category {self.category} is not a context column of the impressions")
+        return self
+
+
+def canonical_columns(kind: Kind) -> frozenset[str]:
+    """Return the canonical columns that a profile may map for one kind of log."""
+    shared = {"user_id", "item_id", EVENT_KEY[kind], EVENT_TIME[kind]}
+    extra = {"impressions": {"position"}, "purchases": {"impression_id", "amount"}}.get(kind, {"impression_id"})
+    return frozenset(shared | extra)
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile from a TOML file; raises SettingsError with the file and the key."""
+    try:
+        return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise SettingsError(f"profile {path}: no such file; give one with data.profile (see infra/profiles)") from None
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise SettingsError(f"profile {path}: {error}") from None

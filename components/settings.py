@@ -1,0 +1,265 @@
+"""Typed, frozen configuration.
+
+Values, weakest first: the defaults here, the profile's `[settings]`, one TOML file, the environment (`ESMM_<SECTION>__<KEY>`).
+Relative paths are relative to the working directory.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from components.errors import SettingsError
+from components.profile import Profile, Section, load_profile
+
+
+class Data(Section):
+    """Where the logs come from. Empty: `<home>/raw` and the `profile.toml` in it."""
+
+    raw: str = ""
+    """The landing zone: `<raw>/<kind>/day=YYYY-MM-DD/*`."""
+    profile: str = ""
+    """The data set's profile (TOML)."""
+
+
+class LakeSettings(Section):
+    """Where the tables are kept."""
+
+    uri: str = ""
+    """A directory or an `s3://` URI; `<home>/lake` when empty. S3 credentials come from the AWS_* environment."""
+
+
+class Database(Section):
+    """The PostgreSQL server of Airflow, MLflow and the Feast registry."""
+
+    url: SecretStr = SecretStr("")
+    """`postgresql://user:password@host:port`, with no database name; the embedded server when empty."""
+
+
+class Ingest(Section):
+    """Reading raw logs."""
+
+    chunk_rows: int = Field(default=500_000, ge=1)
+    """Rows held at once while a raw file is read."""
+
+
+class Labels(Section):
+    """How long a click and a conversion may follow."""
+
+    click_window: timedelta = timedelta(days=1)
+    """A click this long after its exposure, or sooner, is credited to it."""
+    conversion_window: timedelta = timedelta(days=7)
+    """A purchase this long after its click, or sooner, is credited to it."""
+
+
+class Aggregate(Section):
+    """User and item features."""
+
+    history_days: int = Field(default=30, ge=7)
+    """Events of this many days make the features of a day."""
+    list_length: int = Field(default=50, ge=1)
+    """Entries kept of a user's recently clicked items and categories."""
+    prior_impressions: float = Field(default=100.0, gt=0)
+    """Strength, in impressions, of the overall click rate in a smoothed click rate."""
+    prior_clicks: float = Field(default=20.0, gt=0)
+    """Strength, in clicks, of the overall conversion rate in a smoothed conversion rate."""
+
+
+class Validation(Section):
+    """Bands that a day must keep. Outside a `critical` one the day stops."""
+
+    min_impressions: int = 100
+    max_null_share: float = 0.05
+    """Of a required column."""
+    max_quarantined_share: float = 0.05
+    max_duplicate_share: float = 0.5
+    ctr_band: tuple[float, float] = (0.0005, 0.5)
+    cvr_band: tuple[float, float] = (0.0005, 0.95)
+    count_ratio_band: tuple[float, float] = (0.2, 5.0)
+    """Impressions over the mean of the last 7 days; a warning outside."""
+    max_psi: float = 0.25
+    """Population stability index of a context column against the last 7 days; a warning above."""
+    sample_rows: int = 20_000
+    """Rows of the deterministic sample shown to Great Expectations."""
+
+
+class Model(Section):
+    """The network."""
+
+    embedding_width: int = Field(default=18, ge=1)
+    hidden: tuple[int, ...] = (200, 80)
+    ctr_weight: float = 1.0
+    ctcvr_weight: float = 1.0
+    masked_cvr_weight: float = 0.0
+    """Weight of the auxiliary masked CVR loss."""
+
+
+class Train(Section):
+    """One day's fine-tuning."""
+
+    batch_size: int = Field(default=1024, ge=1)
+    learning_rate: float = 0.001
+    """Adam, towers."""
+    table_learning_rate: float = 0.02
+    """Row-wise Adagrad, embedding tables."""
+    seed: int = 2018
+    threads: int = Field(default=2, ge=1)
+    missing_parent: Literal["fail", "last_trained", "cold_start"] = "fail"
+    """What to do when the day before has no checkpoint although an earlier day has one."""
+    chunk_rows: int = Field(default=262_144, ge=1)
+    """Rows held and shuffled at once."""
+
+
+class Evaluation(Section):
+    """The holdout and its metrics."""
+
+    holdout: timedelta = timedelta(hours=6)
+    """The last hours of a day: scored before they are trained on."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    min_positives: int = Field(default=10, ge=2)
+    """Positives, and negatives, below which an AUC is undefined."""
+
+
+class Gate(Section):
+    """When a challenger may become the champion."""
+
+    cvr_auc_margin: float = 0.01
+    """The challenger's masked CVR AUC may be this much lower, no more, at the evaluation's confidence."""
+    ctcvr_auc_margin: float = 0.01
+    min_positives: int = Field(default=100, ge=2)
+    """Conversions in the holdout below which the verdict is `insufficient`."""
+    pcoc_band: tuple[float, float] = (0.5, 2.0)
+    """Sum of predictions over sum of outcomes, for pCTR and pCTCVR."""
+
+
+class Publish(Section):
+    """Online features."""
+
+    online_store: Literal["sqlite", "redis", "postgres"] = "sqlite"
+    online_url: SecretStr = SecretStr("")
+    """Connection string of the redis or postgres online store."""
+    write_rows: int = Field(default=10_000, ge=1)
+    """Rows written to the online store at once."""
+
+
+class Services(Section):
+    """The processes that `esmm up` starts. All bind `host`."""
+
+    host: str = "127.0.0.1"
+    airflow_port: int = 8080
+    mlflow_port: int = 5000
+    lookup_port: int = 6566
+    airflow_parallelism: int = 4
+    max_lookup_keys: int = 1000
+
+
+class Settings(BaseSettings):
+    """Everything a step may ask."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ESMM_", env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+    home: Path = Path(".esmm")
+    """Where everything is kept (`ESMM_HOME`)."""
+    data: Data = Data()
+    lake: LakeSettings = LakeSettings()
+    database: Database = Database()
+    ingest: Ingest = Ingest()
+    labels: Labels = Labels()
+    aggregate: Aggregate = Aggregate()
+    validation: Validation = Validation()
+    model: Model = Model()
+    train: Train = Train()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    publish: Publish = Publish()
+    services: Services = Services()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the files."""
+        return env_settings, init_settings
+
+    @cached_property
+    def root(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().absolute()
+
+    @cached_property
+    def raw(self) -> Path:
+        """The landing zone, absolute."""
+        return Path(self.data.raw).expanduser().absolute() if self.data.raw else self.root / "raw"
+
+    @cached_property
+    def profile_path(self) -> Path:
+        """The profile's file, absolute."""
+        return Path(self.data.profile).expanduser().absolute() if self.data.profile else self.raw / "profile.toml"
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The data set's profile."""
+        return load_profile(self.profile_path)
+
+    @cached_property
+    def lake_uri(self) -> str:
+        """Where the tables are kept."""
+        return self.lake.uri or str(self.root / "lake")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides a checkpoint's bytes besides its rows: profile, labels, features, model, training."""
+        parts = {name: getattr(self, name).model_dump(mode="json") for name in ("labels", "aggregate", "model", "train")}
+        parts["fields"] = [field.model_dump(mode="json") for field in self.profile.fields]
+        parts["holdout"] = self.evaluation.holdout.total_seconds()
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file (`path`, else ESMM_SETTINGS, else none) under the environment and over the profile.
+
+    Raises SettingsError naming the file or variable, the key and what was wrong with it.
+    """
+    chosen = path or (Path(os.environ["ESMM_SETTINGS"]) if os.environ.get("ESMM_SETTINGS") else None)
+    _refuse_unknown_variables()
+    try:
+        written = tomllib.loads(chosen.read_text(encoding="utf-8")) if chosen else {}
+        settings = Settings(**written)
+        if not settings.profile_path.exists() and not settings.data.profile:
+            return settings
+        return Settings(**_merge(settings.profile.settings, written))
+    except FileNotFoundError:
+        raise SettingsError(f"settings {chosen}: no such file; give one with --settings or ESMM_SETTINGS") from None
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise SettingsError(f"settings {chosen or 'from the environment'}: {error}") from None
+
+
+def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(weak)
+    for key, value in strong.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _refuse_unknown_variables() -> None:
+    known = {"ESMM_HOME", "ESMM_SETTINGS", "ESMM_LOOKUP_TOKEN"}
+    for name in sorted(os.environ):
+        if not name.startswith("ESMM_") or name in known:
+            continue
+        section = name.removeprefix("ESMM_").split("__")[0].lower()
+        if section not in Settings.model_fields or "__" not in name:
+            raise SettingsError(f"environment variable {name}: no such setting; sections are {', '.join(list(Settings.model_fields)[1:])}")

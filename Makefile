@@ -1,0 +1,50 @@
+# The targets people and CI use. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup demo test test-slow lint types format bench up down lock
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/installed.lock ## make .venv from the lock (PYTHON=, TORCH_BACKEND=)
+
+.venv/installed.lock: requirements.lock pyproject.toml infra/setup.sh
+	@PYTHON=$(PYTHON) infra/setup.sh
+
+demo: setup ## five simulated days (or RAW= PROFILE= FROM= TO=) through a real Airflow backfill
+	@esmm demo $(if $(RAW),--raw "$(RAW)") $(if $(PROFILE),--profile "$(PROFILE)") $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+
+test: setup ## the whole suite
+	@python -m pytest -q --durations=15
+
+test-slow: setup ## minutes-long tests: real services
+	@python -m pytest -q -m slow
+
+lint: setup ## ruff, import-linter, codespell
+	ruff check .
+	ruff format --check .
+	lint-imports
+	codespell
+
+types: setup ## mypy, strict
+	mypy
+
+format: setup ## rewrite to the house's format
+	ruff check --fix .
+	ruff format .
+
+bench: setup ## seconds per step, side by side with what bounds it; JSON under ESMM_HOME/bench
+	@python -m tests.benchmarks.day
+
+up: setup ## start PostgreSQL, Airflow, MLflow and the lookups
+	@esmm up
+
+down: setup ## stop them
+	@esmm down
+
+lock: ## resolve again and rewrite requirements.lock
+	@infra/lock.sh

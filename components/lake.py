@@ -50,20 +50,16 @@ class Lake:
         writer commits first, so of several writers of one day the last one stands, whole.
         """
         parts = {table.day: pl.lit(day), **({"kind": pl.lit(kind)} if kind else {})}
-        ordered = rows.with_columns(**parts).select(
-            pl.col(name).cast(dtype) for name, dtype in table.schema(self.profile).items()
-        )
+        ordered = rows.with_columns(**parts).select(pl.col(name).cast(dtype) for name, dtype in table.schema(self.profile).items())
         predicate = f"{table.day} = '{day}'" + (f" and kind = '{kind}'" if kind else "")
         for attempt in range(_ATTEMPTS):
             try:
-                ordered.sink_delta(
-                    self._open(table), mode="overwrite", delta_write_options={"predicate": predicate}, engine="streaming"
-                )
+                ordered.sink_delta(self._open(table), mode="overwrite", delta_write_options={"predicate": predicate}, engine="streaming")
                 return self.version(table)
             except CommitFailedError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                time.sleep(random.uniform(0, 0.1 * 2**min(attempt, 5)))  # noqa: S311 - jitter, not a secret
+                time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
     def days(self, table: Table) -> list[date]:

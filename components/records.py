@@ -58,9 +58,13 @@ class Records:
         """Return a step's record; raises MissingInputError with the command that makes it."""
         record = self.read(day, step)
         if record is None:
-            command = f"esmm {step.replace('-', ' --kind ').split(' ')[0]} {day}"
+            command = f"esmm {step.split('-', maxsplit=1)[0]} {day}"
             raise MissingInputError(f"{self.path(day, step)}: {step} of {day} has not run; run `{command}` first")
         return record
+
+    def read_day(self, day: date) -> dict[str, Record]:
+        """Return all records of a day, step -> record."""
+        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.path(day, "x").parent.glob("*.json"))}
 
     def days(self) -> list[date]:
         """Return the days with any record, ascending."""

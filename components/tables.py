@@ -39,7 +39,7 @@ class Table:
 
     def schema(self, profile: Profile) -> Schema:
         """Return all columns, the partition columns last."""
-        parts: Schema = {name: pl.String for name in self.partition}
+        parts: Schema = dict.fromkeys(self.partition, pl.String)
         return {**self.columns(profile), **parts, self.day: pl.Date}
 
 
@@ -102,7 +102,7 @@ def _quarantine(_: Profile) -> Schema:
 
 
 def _predictions(_: Profile) -> Schema:
-    probabilities: Schema = {name: pl.Float64 for name in ("pctr", "pcvr", "pctcvr")}
+    probabilities: Schema = dict.fromkeys(("pctr", "pcvr", "pctcvr"), pl.Float64)
     return {"impression_id": pl.String, "model_version": pl.String, "role": pl.String, **probabilities}
 
 

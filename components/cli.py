@@ -1,0 +1,316 @@
+"""`esmm`: the steps from a terminal. Results go to stdout, logs to stderr.
+
+Exit status: 0 done, 1 the data or the gate's input says no (with the reason), 2 wrong usage.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.errors import DataError, SettingsError
+from components.settings import load_settings
+
+Command = Callable[..., Any]
+
+
+class Day(click.ParamType[date]):
+    """A UTC day, YYYY-MM-DD."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Parse a day or fail with status 2."""
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"expected a UTC day such as 2017-11-25, found {value!r}", param, ctx)
+
+
+class Instant(click.ParamType[datetime]):
+    """A UTC instant, ISO 8601."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse an instant or fail with status 2; one without an offset is UTC."""
+        try:
+            instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"expected an instant such as 2017-11-26T00:00Z, found {value!r}", param, ctx)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def shared(command: Command) -> Command:
+    """Add the options that every command has."""
+    for option in (
+        click.option("--settings", "path", type=click.Path(path_type=Path), help="Settings file (TOML); else ESMM_SETTINGS."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def esmm() -> None:
+    """Daily ESMM training: raw logs to a gated champion and online features."""
+
+
+def _step_command(name: str, text: str) -> None:
+    @esmm.command(name, help=text)
+    @click.argument("day", type=Day())
+    @shared
+    def run(day: date, path: Path | None, as_json: bool) -> None:
+        from components import steps
+
+        _print(getattr(steps, name)(day, load_settings(path)), as_json)
+
+
+for _name, _text in {
+    "validate": "Check a day against its suites.",
+    "aggregate": "Compute user and item features as of the end of a day.",
+    "publish": "Write a day's features to Feast, offline and online.",
+    "promote": "Let the gate decide on a day's challenger, and write the report.",
+}.items():
+    _step_command(_name, _text)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@click.option("--kind", type=click.Choice(["impressions", "clicks", "actions", "purchases"]), help="One kind of log only.")
+@shared
+def ingest(day: date, kind: Any, path: Path | None, as_json: bool) -> None:
+    """Read the raw logs that arrived on a day."""
+    from components import steps
+
+    settings = load_settings(path)
+    _print(steps.ingest_kind(day, kind, settings) if kind else steps.ingest(day, settings), as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@click.option("--labelled-through", type=Instant(), help="Cut-off of the labels; the day's end when not given.")
+@shared
+def label(day: date, labelled_through: datetime | None, path: Path | None, as_json: bool) -> None:
+    """Join a day's impressions with their clicks and conversions."""
+    from components import steps
+
+    _print(steps.label(day, load_settings(path), labelled_through=labelled_through), as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@shared
+def train(day: date, path: Path | None, as_json: bool) -> None:
+    """Fine-tune yesterday's checkpoint on a day."""
+    from components import steps
+
+    with _progress(f"train {day}") as advance:
+        record = steps.train(day, load_settings(path), progress=advance)
+    _print(record, as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@shared
+def evaluate(day: date, path: Path | None, as_json: bool) -> None:
+    """Compare challenger and champion on a day's holdout."""
+    from components import steps
+
+    record = steps.evaluate(day, load_settings(path))
+    contract = ("day", "rows", "clicks", "conversions", "models", "difference")
+    _print({key: record[key] for key in contract}, as_json)
+
+
+@esmm.command()
+@click.argument("first", metavar="DAY", type=Day())
+@click.option("--to", "last", type=Day(), help="Last day, included; DAY when not given.")
+@shared
+def run(first: date, last: date | None, path: Path | None, as_json: bool) -> None:
+    """Run whole days in order, without an orchestrator."""
+    from components import steps
+    from components.services.summary import print_summary
+
+    settings = load_settings(path)
+    end = last or first
+    if end < first:
+        raise click.UsageError(f"--to {end} is before {first}")
+    records = []
+    for day in (first + timedelta(days=number) for number in range((end - first).days + 1)):
+        with _progress(f"train {day}") as advance:
+            records.append(steps.run_day(day, settings, progress=advance))
+    if as_json:
+        _print(records, as_json)
+    else:
+        print_summary(settings, first, end)
+
+
+@esmm.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Landing zone to write.")
+@click.option("--start", type=Day(), required=True)
+@click.option("--days", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--impressions-per-day", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option("--seed", type=int, default=2018, show_default=True)
+@shared
+def simulate(out: Path, start: date, days: int, impressions_per_day: int, seed: int, path: Path | None, as_json: bool) -> None:
+    """Write days of raw logs with a known truth, and their profile."""
+    from components.simulate.world import simulate as write
+
+    load_settings(path)
+    _print(write(out, start=start, days=days, impressions_per_day=impressions_per_day, seed=seed), as_json)
+
+
+@esmm.command()
+@click.argument("entity", type=click.Choice(["user", "item"]))
+@click.argument("keys", nargs=-1, required=True)
+@shared
+def lookup(entity: Any, keys: tuple[str, ...], path: Path | None, as_json: bool) -> None:
+    """Look up published features by key."""
+    from components.publish.lookup import lookup as find
+
+    found = find(entity, list(keys), load_settings(path))
+    _print(found if as_json or len(found) > 1 else found[0], as_json)
+    if not any(answer["found"] for answer in found):
+        raise DataError(f"lookup: no {entity} with key {', '.join(keys)} has been published")
+
+
+@esmm.command()
+@shared
+def models(path: Path | None, as_json: bool) -> None:
+    """List the registered models: version, day, verdict, champion."""
+    from dataclasses import asdict
+
+    from components.steps import registry
+
+    found = [asdict(model) for model in registry(load_settings(path)).models()]
+    if as_json:
+        _print(found, as_json)
+    else:
+        _table(("version", "day", "verdict", "aliases", "reason"), found)
+
+
+@esmm.command()
+@shared
+def rollback(path: Path | None, as_json: bool) -> None:
+    """Make the previously promoted model the champion again."""
+    from dataclasses import asdict
+
+    from components.steps import registry
+
+    _print(asdict(registry(load_settings(path)).rollback()), as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@shared
+def report(day: date, path: Path | None, as_json: bool) -> None:
+    """Write a day's report page and print where it is."""
+    from components import steps
+
+    page = steps.report(day, load_settings(path))
+    _print({"day": str(day), "report": str(page)}, as_json)
+
+
+@esmm.command()
+@shared
+def up(path: Path | None, as_json: bool) -> None:
+    """Start PostgreSQL, Airflow, MLflow and the lookups."""
+    from components.services.stack import up as start
+
+    _print(start(load_settings(path)), as_json)
+
+
+@esmm.command()
+@shared
+def down(path: Path | None, as_json: bool) -> None:
+    """Stop what `esmm up` started."""
+    from components.services.stack import down as stop
+
+    _print(stop(load_settings(path)), as_json)
+
+
+@esmm.command()
+@click.option("--raw", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Your landing zone; simulated when not given.")
+@click.option("--profile", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Your data set's profile.")
+@click.option("--from", "first", type=Day())
+@click.option("--to", "last", type=Day())
+@shared
+def demo(raw: Path | None, profile: Path | None, first: date | None, last: date | None, path: Path | None, as_json: bool) -> None:
+    """Run days through a real Airflow backfill, and show what came out."""
+    from components.services.demo import demo as show
+
+    if raw and not (profile and first):
+        raise click.UsageError("--raw needs --profile and --from (and --to)")
+    status = show(load_settings(path), raw=raw, profile=profile, first=first, last=last)
+    if as_json:
+        _print({"status": status}, as_json)
+    sys.exit(status)
+
+
+def _print(result: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result, indent=1, default=str))
+    elif isinstance(result, dict):
+        for key, value in result.items():
+            shown = json.dumps(value, default=str) if isinstance(value, dict | list) else value
+            click.echo(f"{key}: {shown}")
+    else:
+        click.echo(json.dumps(result, indent=1, default=str))
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(
+            *(", ".join(map(str, row[name])) if isinstance(row[name], list | tuple) else str(row[name] or "") for name in columns)
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+class _progress:  # noqa: N801 - reads as a function where it is used
+    """A progress bar on stderr, counting rows; silent where stderr is not a terminal."""
+
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} rows"), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+        self.task = self.bar.add_task(name, total=None)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.bar.start()
+        return lambda rows: self.bar.update(self.task, completed=rows)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `esmm` and exit with its status."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for noisy in ("mlflow", "alembic", "feast", "great_expectations", "matplotlib", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        esmm.main(arguments, prog_name="esmm", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except SettingsError as error:
+        click.echo(f"esmm: {error}", err=True)
+        sys.exit(2)
+    except DataError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)

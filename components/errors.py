@@ -42,3 +42,7 @@ class TrainingDivergedError(DataError):
 
 class RegistryError(DataError):
     """The model registry cannot do what was asked (no such version, nothing to roll back to)."""
+
+
+class ServiceError(Exception):
+    """A server cannot be started or reached; the message names its log or setting. Trying again may help."""

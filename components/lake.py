@@ -7,16 +7,17 @@ import hashlib
 import random
 import time
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from components.profile import Profile
 from components.tables import TABLES, Table
 
 _ATTEMPTS = 12
+_CHUNK = 1 << 20
 
 
 class Lake:
@@ -72,13 +73,11 @@ class Lake:
         return self._open(table).version()
 
     def fingerprint(self, table: Table, day: date) -> str:
-        """Return a SHA-256 over the bytes of a day's data files: equal bytes, equal fingerprint. Directories only."""
-        folder = Path(self.location(table)).absolute()
-        live = {Path(uri.removeprefix("file://")) for uri in self._open(table).file_uris()}
-        part = f"{table.day}={day}"
-        files = [path for path in live if part in path.relative_to(folder).parts]
-        digests = sorted(hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in files)
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
+        """Return a SHA-256 over the bytes of a day's data files: equal bytes, equal fingerprint."""
+        opened = self._open(table)
+        files = DeltaStorageHandler.from_table(opened._table)
+        paths = [path for path in _paths(opened) if f"{table.day}={day}" in path.split("/")]
+        return hashlib.sha256("".join(sorted(_digest(files, path) for path in paths)).encode()).hexdigest()
 
     def _open(self, table: Table) -> DeltaTable:
         try:
@@ -86,3 +85,16 @@ class Lake:
         except TableNotFoundError:
             self.create()
             return DeltaTable(self.location(table))
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    """Return the live data files, relative to the table."""
+    return [str(path) for path in pl.DataFrame(table.get_add_actions(flatten=True))["path"]]
+
+
+def _digest(files: DeltaStorageHandler, path: str) -> str:
+    digest = hashlib.sha256()
+    with files.open_input_stream(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

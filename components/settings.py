@@ -75,18 +75,24 @@ class Aggregate(Section):
 class Validation(Section):
     """Bands that a day must keep. Outside a `critical` one the day stops."""
 
-    min_impressions: int = 100
+    min_impressions: int = Field(default=100, ge=1)
+    """Impressions that arrived on the day, and samples of it."""
+    min_clicks: int = Field(default=1, ge=0)
+    """Clicks that arrived on the day. At 0 a day without any is a warning, not the end of it."""
+    min_purchases: int = Field(default=1, ge=0)
+    """Purchases that arrived on the day. At 0 a day without any is a warning, not the end of it."""
     max_null_share: float = 0.05
-    """Of a required column."""
+    """Of a required column; a key is never null."""
     max_quarantined_share: float = 0.05
     max_duplicate_share: float = 0.5
+    """A warning above."""
     ctr_band: tuple[float, float] = (0.0005, 0.5)
     cvr_band: tuple[float, float] = (0.0005, 0.95)
     count_ratio_band: tuple[float, float] = (0.2, 5.0)
-    """Impressions over the mean of the last 7 days; a warning outside."""
+    """Rows of a table over their mean of the last 7 days; a warning outside."""
     max_psi: float = 0.25
     """Population stability index of a context column against the last 7 days; a warning above."""
-    sample_rows: int = 20_000
+    sample_rows: int = Field(default=20_000, ge=1)
     """Rows of the deterministic sample shown to Great Expectations."""
 
 
@@ -145,6 +151,8 @@ class Publish(Section):
     online_store: Literal["sqlite", "redis", "postgres"] = "sqlite"
     online_url: SecretStr = SecretStr("")
     """Connection string of the redis or postgres online store."""
+    registry_url: SecretStr = SecretStr("")
+    """SQLAlchemy URL of the Feast registry; database `feast` of the pipeline's PostgreSQL server when empty."""
     write_rows: int = Field(default=10_000, ge=1)
     """Rows written to the online store at once."""
 

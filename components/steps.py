@@ -43,6 +43,7 @@ log = logging.getLogger("esmm")
 Progress = Callable[[int], None]
 STEPS = ("ingest", "label", "validate", "aggregate", "publish", "train", "evaluate", "promote")
 _DAY = timedelta(days=1)
+_SUMS = ("rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined")
 
 
 def ingest(day: date, settings: Settings) -> Record:
@@ -52,11 +53,14 @@ def ingest(day: date, settings: Settings) -> Record:
 
 
 def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
-    """Read one kind of raw log that arrived on `day`: accepted rows to its table, unreadable and conflicting ones to quarantine."""
+    """Read one kind of raw log that arrived on `day`: accepted rows to its table, unreadable and conflicting ones to quarantine.
+
+    A kind that the profile does not declare has no logs and no rows.
+    """
     from components.ingest.logs import read_day
 
     if kind not in settings.profile.kinds:
-        raise MissingInputError(f"profile {settings.profile_path}: declares no {kind}; its kinds are {', '.join(settings.profile.kinds)}")
+        return {"day": str(day), "kind": kind, "files": [], **dict.fromkeys(_SUMS, 0), "seconds": 0.0}
     with _step(day, f"ingest-{kind}", settings) as record, _scratch(settings) as scratch:
         lake = _lake(settings)
         folder = settings.raw / kind / f"day={day}"
@@ -66,8 +70,7 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
         record["quarantine_version"] = lake.replace(QUARANTINE, day, logs.quarantined, kind=kind)
         record["table_version"] = lake.replace(EVENTS[kind], day, logs.accepted)
         files = [asdict(accounting) for accounting in logs.accounting]
-        sums = ("rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined")
-        record.update({"kind": kind, "files": files, **{name: sum(file[name] for file in files) for name in sums}})
+        record.update({"kind": kind, "files": files, **{name: sum(file[name] for file in files) for name in _SUMS}})
     return record
 
 

@@ -1,0 +1,138 @@
+"""CSV files: RFC 4180 records with a header, in chunks.
+
+A record that spans lines (a line end inside quotes) is believed only when it has as many fields as the header; so a stray quote costs
+its own row, not the rows after it.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+import polars as pl
+
+from components.errors import RawLogError
+from components.ingest.chunks import Chunk, declared, text_chunk
+from components.ingest.files import RawFile
+from components.ingest.lines import decoded, read_lines
+from components.profile import Source
+
+MAX_LINES = 100
+"""Lines of one record: a quote that is not closed within them is broken."""
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """A file's delimiter and header, and the patterns that tell whether a line ends inside quotes."""
+
+    delimiter: str
+    header: list[str]
+    whole: re.Pattern[str]
+    """A line that starts and ends outside quotes."""
+    end: re.Pattern[str]
+    """A line that starts inside quotes and ends outside."""
+
+
+@dataclass
+class _Records:
+    """Records of one chunk as they are found."""
+
+    raw: list[str] = field(default_factory=list)
+    fault: list[str | None] = field(default_factory=list)
+    quoted: dict[int, list[str]] = field(default_factory=dict)
+    """Index -> fields, for the records that hold a quote; the others can be split at the delimiter."""
+
+    def add(self, raw: str, fault: str | None) -> None:
+        self.raw.append(raw)
+        self.fault.append(fault)
+
+
+def read_csv(file: RawFile, stream: IO[bytes], source: Source, chunk_rows: int) -> Iterator[Chunk]:
+    """Yield the rows of a CSV file; blank lines hold no row. Raises RawLogError where the header lacks a declared column."""
+    batches = read_lines(file, stream, chunk_rows)
+    first = next(batches, [b""])
+    dialect = _dialect(file, source, decoded(first[:1])[0][0])
+    row, carry = 1, first[1:]
+    for lines in batches:
+        found, carry = _records(carry, dialect, more=True)
+        if found.raw:
+            yield _chunk(row, found, source, dialect)
+        row, carry = row + len(found.raw), carry + lines
+    found, _ = _records(carry, dialect, more=False)
+    if found.raw:
+        yield _chunk(row, found, source, dialect)
+
+
+def _dialect(file: RawFile, source: Source, line: str) -> _Dialect:
+    header = next(csv.reader([line], delimiter=source.delimiter), [])
+    for column in declared(source):
+        if header.count(column) != 1:
+            found = f"{header.count(column)} of that name in {header}"
+            raise file.fault(f"a header with one column {column!r}", found, "correct the file, or the profile's columns and delimiter")
+    quoted, other = r'"(?:[^"]++|"")*+"', f"[^{re.escape(source.delimiter)}]*+"
+    more = f'(?:{re.escape(source.delimiter)}(?:{quoted}{other}|(?!"){other}))*+'
+    whole = re.compile(f'(?:{quoted}{other}|(?!"){other}){more}')
+    return _Dialect(source.delimiter, header, whole, re.compile(rf'(?:[^"]++|"")*+"{other}{more}'))
+
+
+def _records(lines: list[bytes], dialect: _Dialect, *, more: bool) -> tuple[_Records, list[bytes]]:
+    """Return the records of `lines` and, when `more` lines follow, the last ones that they may complete."""
+    texts, faults = decoded(lines)
+    found, at = _Records(), 0
+    while at < len(texts):
+        text, fault = texts[at], faults[at]
+        end = at + 1
+        if '"' in text and not fault:
+            last = min(at + MAX_LINES, len(texts))
+            end = at + 1 if dialect.whole.fullmatch(text) else _closing(texts[:last], at, dialect)
+            if more and not end and last < at + MAX_LINES:
+                return found, lines[at:]
+            end = _add_quoted(found, texts[at : end or at + 1], dialect, closed=bool(end)) + at
+        elif text:
+            found.add(text, fault)
+        at = end
+    return found, []
+
+
+def _closing(texts: list[str], at: int, dialect: _Dialect) -> int:
+    """Return the index after the record that starts at `at` and is open there; 0 where none of the lines closes it."""
+    return next((index + 1 for index in range(at + 1, len(texts)) if dialect.end.fullmatch(texts[index])), 0)
+
+
+def _add_quoted(found: _Records, lines: list[str], dialect: _Dialect, *, closed: bool) -> int:
+    """Add the record that `lines` make and return their number; where they make none, add the first line alone as broken."""
+    fault = "broken CSV: a quote is not closed"
+    if closed:
+        try:
+            fields = next(csv.reader(["\n".join(lines)], delimiter=dialect.delimiter, strict=True))
+        except csv.Error as error:
+            fault = f"broken CSV: {error}"
+        else:
+            if len(fields) == len(dialect.header):
+                found.quoted[len(found.raw)] = fields
+                found.add("\n".join(lines), None)
+                return len(lines)
+            fault = _miscounted(len(dialect.header), len(fields)) if len(lines) == 1 else "broken CSV: a quote is not closed"
+    found.add(lines[0], fault)
+    return 1
+
+
+def _miscounted(expected: int, found: int) -> str:
+    return f"wrong number of fields: expected {expected}, found {found}"
+
+
+def _chunk(first_row: int, found: _Records, source: Source, dialect: _Dialect) -> Chunk:
+    """Split the records into the declared columns; a record with another number of fields than the header's becomes a fault."""
+    width, quoted = len(dialect.header), list(found.quoted)
+    fields = pl.Series(found.raw, dtype=pl.String).str.split(dialect.delimiter)
+    counts = fields.list.len().cast(pl.Int64).scatter(quoted, width).alias("count")
+    miscounted = pl.format(f"wrong number of fields: expected {width}, found {{}}", "count")
+    fault = pl.DataFrame([counts, pl.Series("fault", found.fault, dtype=pl.String)]).select(
+        pl.when(pl.col("fault").is_null() & (pl.col("count") != width)).then(miscounted).otherwise("fault").alias("fault")
+    )
+    columns = {}
+    for name in declared(source):
+        at = dialect.header.index(name)
+        columns[name] = fields.list.get(at, null_on_oob=True).scatter(quoted, [values[at] for values in found.quoted.values()])
+    return text_chunk(first_row, found.raw, fault.to_series(), pl.DataFrame(columns))

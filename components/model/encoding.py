@@ -1,0 +1,137 @@
+"""Assembled samples -> row numbers of the one concatenated embedding table.
+
+Every vocabulary owns a run of rows; its first row is the missing value. Letters: N rows, S single fields (ids and numbers),
+L list fields, E list entries in all.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from components.errors import SettingsError
+from components.model.hashing import hash_ids
+from components.profile import ModelField, Profile
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each field of a profile finds its rows."""
+
+    fields: tuple[ModelField, ...]
+    vocabularies: dict[str, int]
+    """Embedding tables, name -> number of rows, in the order in which they are concatenated."""
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Layout":
+        """Lay out the fields of a profile."""
+        return cls(profile.fields, profile.vocabularies)
+
+    @cached_property
+    def singles(self) -> tuple[ModelField, ...]:
+        """Fields with one row per sample, in profile order."""
+        return tuple(field for field in self.fields if field.kind != "list")
+
+    @cached_property
+    def lists(self) -> tuple[ModelField, ...]:
+        """Fields with any number of rows per sample, in profile order."""
+        return tuple(field for field in self.fields if field.kind == "list")
+
+    @cached_property
+    def offsets(self) -> dict[str, int]:
+        """First row of each vocabulary in the concatenated table."""
+        return dict(zip(self.vocabularies, accumulate(self.vocabularies.values(), initial=0), strict=False))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the concatenated table."""
+        return sum(self.vocabularies.values())
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the samples that the fields read, each once."""
+        return list(dict.fromkeys(field.source for field in self.fields))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Samples as row numbers. The entries of list field l of sample n are values_E[offsets_NL[n * L + l] : offsets_NL[n * L + l + 1]]."""
+
+    ids_NS: Ids
+    values_E: Ids
+    offsets_NL: Ids
+    """N * L + 1 positions in values_E."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.ids_NS)
+
+    def slice(self, first: int, last: int) -> "Encoded":
+        """Return the samples [first, last), without copying ids."""
+        lists = (len(self.offsets_NL) - 1) // max(len(self), 1)
+        offsets = self.offsets_NL[first * lists : last * lists + 1]
+        return Encoded(self.ids_NS[first:last], self.values_E[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+
+def encode(samples: pl.DataFrame, layout: Layout) -> Encoded:
+    """Encode assembled samples, in their order; raises SettingsError for a field whose column is absent or of the wrong kind."""
+    _check_columns(samples, layout)
+    ids_NS = np.empty((samples.height, len(layout.singles)), np.int64)
+    for place, field in enumerate(layout.singles):
+        column, rows = samples[field.source], layout.vocabularies[field.vocabulary]
+        local_N = bucket(column, field.scale, rows) if field.kind == "number" else _hash(column, field, rows)
+        ids_NS[:, place] = local_N + layout.offsets[field.vocabulary]
+    values, lengths = zip(*(_encode_list(samples[field.source], field, layout) for field in layout.lists), strict=True) or ((), ())
+    return Encoded(ids_NS, *_interleave(values, lengths))
+
+
+def bucket(numbers: pl.Series, scale: float, rows: int) -> Ids:
+    """Return 1 + floor(4 log2(1 + scale x)), capped at rows - 1; 0 for null and NaN; a negative number counts as 0."""
+    values_N = numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    missing_N = np.isnan(values_N)
+    exponent_N = 4 * np.log2(1 + scale * np.where(missing_N, 0.0, values_N).clip(min=0.0))
+    return np.where(missing_N, 0, 1 + np.floor(exponent_N).clip(max=rows - 2)).astype(np.int64)
+
+
+def _hash(column: pl.Series, field: ModelField, rows: int) -> Ids:
+    return hash_ids(column.cast(pl.String), table=field.vocabulary, rows=rows)
+
+
+def _encode_list(column: pl.Series, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
+    """Return a list field's entries, all samples' after one another, and the number of each sample; null entries are padding."""
+    kept = column.cast(pl.List(pl.String)).list.head(field.length).list.drop_nulls()
+    lengths_N = kept.list.len().fill_null(0).cast(pl.Int64).to_numpy()
+    values_E = _hash(kept.explode().drop_nulls(), field, layout.vocabularies[field.vocabulary])
+    return values_E + layout.offsets[field.vocabulary], lengths_N
+
+
+def _interleave(values: tuple[Ids, ...], lengths: tuple[Ids, ...]) -> tuple[Ids, Ids]:
+    """Bring several list fields into sample order, so that a run of samples is a run of entries; return (values_E, offsets_NL)."""
+    if not lengths:
+        return np.empty(0, np.int64), np.zeros(1, np.int64)
+    lengths_NL = np.stack(lengths, axis=1)
+    offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
+    merged_E = np.empty(offsets_NL[-1], np.int64)
+    starts_NL = offsets_NL[:-1].reshape(lengths_NL.shape)
+    for place, (field_values, field_lengths) in enumerate(zip(values, lengths, strict=True)):
+        shift_N = starts_NL[:, place] - (np.cumsum(field_lengths) - field_lengths)
+        merged_E[np.arange(len(field_values)) + np.repeat(shift_N, field_lengths)] = field_values
+    return merged_E, offsets_NL
+
+
+def _check_columns(samples: pl.DataFrame, layout: Layout) -> None:
+    for field in layout.fields:
+        if field.source not in samples.columns:
+            raise SettingsError(
+                f"field {field.name}: column {field.source} is not in the samples, which have {', '.join(samples.columns)}; "
+                "name one of them in the profile's `column`, or drop the field"
+            )
+        dtype = samples.schema[field.source]
+        fits = {"id": not dtype.is_nested(), "number": dtype.is_numeric() or dtype == pl.Boolean, "list": isinstance(dtype, pl.List)}
+        if not fits[field.kind]:
+            raise SettingsError(f"field {field.name}: kind {field.kind} cannot read column {field.source} of type {dtype}; change the kind")

@@ -1,0 +1,36 @@
+"""ESMM's losses, in log space from the towers' logits (Ma et al. 2018, arXiv:1804.07931).
+
+Letters: B samples. a, b: logits of pCTR and pCVR. All reductions are means over all B impressions.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+
+
+def log_pctcvr(a_B: Tensor, b_B: Tensor) -> Tensor:
+    """Return log(pCTR * pCVR)."""
+    return logsigmoid(a_B) + logsigmoid(b_B)
+
+
+def log_not_pctcvr(a_B: Tensor, b_B: Tensor) -> Tensor:
+    """Return log(1 - pCTR * pCVR): log1mexp of the above, taken from the logits.
+
+    1 - pq = (1 - p) + p (1 - q) keeps its digits, and a finite gradient, where pq rounds to 1 and log1mexp(log pq) would be -inf.
+    """
+    return torch.logaddexp(logsigmoid(-a_B), logsigmoid(a_B) + logsigmoid(-b_B))
+
+
+def ctr_loss(a_B: Tensor, clicked_B: Tensor) -> Tensor:
+    """Return BCE(y, pCTR)."""
+    return binary_cross_entropy_with_logits(a_B, clicked_B)
+
+
+def ctcvr_loss(a_B: Tensor, b_B: Tensor, converted_B: Tensor) -> Tensor:
+    """Return BCE(y z, pCTR pCVR); `converted` is y z."""
+    return -(converted_B * log_pctcvr(a_B, b_B) + (1 - converted_B) * log_not_pctcvr(a_B, b_B)).mean()
+
+
+def masked_cvr_loss(b_B: Tensor, clicked_B: Tensor, converted_B: Tensor) -> Tensor:
+    """Return [clicked] BCE(z, pCVR), over all impressions: with `ctr_loss`, the exact likelihood of clicks and conversions."""
+    return binary_cross_entropy_with_logits(b_B, converted_B, weight=clicked_B)

@@ -1,0 +1,1 @@
+"""Features of a day into Feast, offline and online, and the lookups that read them."""

@@ -1,0 +1,99 @@
+"""Opening the Feast feature store, and registering the declarations of `features/` in it when they changed."""
+
+import hashlib
+import importlib.util
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.publish.views import VIEWS, offline_folder, online_folder
+from components.records import write_text
+from components.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+PROJECT = "esmm"
+DECLARATIONS = Path(__file__).parents[2] / "features" / "activity.py"
+_REGISTRY_CACHE_S = 60
+
+
+def open_store(settings: Settings) -> "FeatureStore":
+    """Connect to the registry; the online store is connected to by the first read or write. Imports Feast (seconds)."""
+    from feast import FeatureStore, RepoConfig
+
+    registry = {"registry_type": "sql", "path": registry_url(settings), "cache_ttl_seconds": _REGISTRY_CACHE_S}
+    return FeatureStore(
+        config=RepoConfig(
+            project=PROJECT,
+            provider="local",
+            registry=registry,
+            online_store=online_config(settings),
+            offline_store={"type": "dask"},
+            entity_key_serialization_version=3,
+        )
+    )
+
+
+def registry_url(settings: Settings) -> str:
+    """Return the SQLAlchemy URL of the Feast registry: the configured one, else database `feast` of the pipeline's server."""
+    if chosen := settings.publish.registry_url.get_secret_value():
+        return chosen
+    from components.database import database_url
+
+    return database_url(settings, "feast")
+
+
+def online_config(settings: Settings) -> dict[str, Any]:
+    """Return Feast's configuration of the online store."""
+    from sqlalchemy import make_url
+
+    kind, url = settings.publish.online_store, settings.publish.online_url.get_secret_value()
+    if kind == "sqlite":
+        return {"type": "sqlite", "path": str(online_folder(settings.root) / "online.db")}
+    if kind == "redis":
+        return {"type": "redis", "connection_string": url}
+    parts = make_url(url)
+    server = {"host": parts.host, "port": parts.port or 5432, "database": parts.database, "user": parts.username, "password": parts.password}
+    return {"type": "postgres", "sslmode": parts.query.get("sslmode", "prefer"), **server}
+
+
+def declarations(root: Path) -> list[Any]:
+    """Return the Feast objects that `features/` declares, their sources under `root`; new objects at every call."""
+    from feast import Entity, FeatureService, FeatureView
+
+    spec = importlib.util.spec_from_file_location(DECLARATIONS.stem, DECLARATIONS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for view in VIEWS:
+        getattr(module, view.name).batch_source.file_options.uri = str(offline_folder(root) / view.name)
+    return [found for found in vars(module).values() if isinstance(found, (Entity, FeatureService, FeatureView))]
+
+
+def register(store: "FeatureStore", settings: Settings) -> bool:
+    """Apply the declarations when the registry lacks them or they changed; return whether that was needed.
+
+    The stamp is written last and beside the online store: a lost store or a killed apply is applied again.
+    """
+    declared = declarations(settings.root)
+    stamp = online_folder(settings.root) / "declarations.sha256"
+    protos = [found.to_proto().spec.SerializeToString(deterministic=True) for found in declared]
+    digest = hashlib.sha256(b"\0".join([settings.publish.online_store.encode(), *protos])).hexdigest()
+    applied = {found.name for found in (*store.list_entities(), *store.list_feature_views(), *store.list_feature_services())}
+    unchanged = stamp.exists() and stamp.read_text(encoding="utf-8").strip() == digest
+    if unchanged and applied.issuperset(found.name for found in declared):
+        return False
+    store.apply(declared)
+    _let_readers_in(settings)
+    write_text(stamp, digest + "\n")
+    return True
+
+
+def _let_readers_in(settings: Settings) -> None:
+    """Put the embedded store in write-ahead mode, which the file keeps: without it a large write locks readers out for seconds."""
+    if settings.publish.online_store == "sqlite":
+        with closing(sqlite3.connect(online_config(settings)["path"])) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")

@@ -1,0 +1,1 @@
+"""Logs of an invented shop whose truth is known, for demos, tests and experiments."""

@@ -1,0 +1,81 @@
+"""A network with its optimisers: what changes while it trains, and how one batch changes it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from components.checkpoints import Checkpoint
+from components.model.embedding import RowIndex, embed
+from components.model.encoding import Encoded, Layout
+from components.model.esmm import BaseRates, Esmm, losses
+from components.model.restore import restore
+from components.settings import Settings
+from components.train.optimisers import RowwiseAdagrad, adam, adam_state
+
+_ACCUMULATOR = "table.accumulator"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A batch: encoded samples with their labels. B samples."""
+
+    samples: Encoded
+    clicked_B: Tensor
+    converted_B: Tensor
+
+
+class Learner:
+    """Trains one network. Tensors it was given are copied, never written to."""
+
+    def __init__(self, network: Esmm, optimizer: dict[str, Tensor], layout: Layout, settings: Settings) -> None:
+        """Go on from an optimizer state; an empty one starts afresh."""
+        accumulator = optimizer[_ACCUMULATOR].clone() if optimizer else torch.zeros(layout.rows)
+        self.network = network
+        self.layout = layout
+        self.options = settings.model
+        self.rows = RowIndex(layout.rows)
+        self.adagrad = RowwiseAdagrad(accumulator, settings.train.table_learning_rate)
+        self.adam = adam(network, settings.train.learning_rate, optimizer)
+
+    @classmethod
+    def new(cls, layout: Layout, settings: Settings, rates: BaseRates) -> "Learner":
+        """Start cold, from the seed."""
+        network = Esmm(layout, settings.model)
+        network.initialise(Generator().manual_seed(settings.train.seed), rates)
+        return cls(network, {}, layout, settings)
+
+    @classmethod
+    def resume(cls, parent: Checkpoint, layout: Layout, settings: Settings) -> "Learner":
+        """Go on from a checkpoint; raises CheckpointError where it does not fit."""
+        copy = Checkpoint({name: tensor.clone() for name, tensor in parent.model.items()}, {}, parent.manifest)
+        return cls(restore(copy, layout, settings.model), parent.optimizer, layout, settings)
+
+    def losses(self, table_RW: Tensor, batch: Labelled) -> dict[str, Tensor]:
+        """Return the terms of the loss on a batch whose ids index `table`."""
+        logits = self.network(embed(table_RW, batch.samples, self.layout))
+        return losses(logits, batch.clicked_B, batch.converted_B, self.options)
+
+    def step(self, batch: Labelled) -> dict[str, float] | None:
+        """Train on one batch and return the terms of its loss; None, and nothing changed, where the loss is not finite."""
+        touched = self.rows.touched(batch.samples)
+        rows_U = torch.from_numpy(touched.rows_U)
+        leaf_UW = self.network.table[rows_U].requires_grad_()
+        terms = self.losses(leaf_UW, Labelled(touched.samples, batch.clicked_B, batch.converted_B))
+        loss = torch.stack(list(terms.values())).sum()
+        if not loss.isfinite():
+            return None
+        self.adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        self.adam.step()
+        self.adagrad.step(self.network.table, rows_U, leaf_UW)
+        return {name: term.item() for name, term in terms.items()}
+
+    def is_finite(self) -> bool:
+        """Whether every parameter is a finite number."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.network.state_dict().values())
+
+    def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the model's and the optimisers' tensors."""
+        model = {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
+        return model, {_ACCUMULATOR: self.adagrad.accumulator_R, **adam_state(self.network, self.adam)}

@@ -1,0 +1,48 @@
+"""Optimisers and their state: row-wise Adagrad for the embedding table, Adam for the towers.
+
+Letters: R rows of the table, U rows touched by a batch, W embedding width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+_EPSILON = 1e-8
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class RowwiseAdagrad:
+    """Adagrad with one accumulator per row: the running sum of the mean square of the row's gradient (as in FBGEMM and TorchRec)."""
+
+    def __init__(self, accumulator_R: Tensor, learning_rate: float) -> None:
+        """Go on from an accumulator, which is updated in place."""
+        self.accumulator_R = accumulator_R
+        self.learning_rate = learning_rate
+
+    @torch.no_grad()
+    def step(self, table_RW: Tensor, rows_U: Tensor, leaf_UW: Tensor) -> None:
+        """Move the touched rows of the table against the gradient of `leaf`, which holds their values; no other row is read or written."""
+        gradient_UW = _gradient(leaf_UW)
+        accumulated_U = self.accumulator_R[rows_U] + gradient_UW.square().mean(dim=1)
+        self.accumulator_R[rows_U] = accumulated_U
+        table_RW[rows_U] = leaf_UW - gradient_UW * (self.learning_rate / (accumulated_U.sqrt() + _EPSILON)).unsqueeze(1)
+
+
+def adam(network: nn.Module, learning_rate: float, state: dict[str, Tensor]) -> torch.optim.Adam:
+    """Return Adam (0.9, 0.999, 1e-8) over a network's parameters, going on from copies of the state; an empty state starts afresh."""
+    names = [name for name, _ in network.named_parameters()]
+    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    if state:
+        moments = {place: {part: state[f"adam.{name}.{part}"].clone() for part in _MOMENTS} for place, name in enumerate(names)}
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return optimiser
+
+
+def adam_state(network: nn.Module, optimiser: torch.optim.Adam) -> dict[str, Tensor]:
+    """Return Adam's state as named tensors."""
+    return {f"adam.{name}.{part}": optimiser.state[parameter][part] for name, parameter in network.named_parameters() for part in _MOMENTS}
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    assert leaf.grad is not None, "backward() comes before step()"
+    return leaf.grad
+

@@ -1,0 +1,63 @@
+"""What a call of `fine_tune` has seen: counts and losses, for the manifest and for error messages."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from components.checkpoints import Checkpoint
+from components.errors import TrainingDivergedError
+from components.settings import Settings
+
+
+@dataclass
+class Tally:
+    """Counts of this call, but `steps` and `chunks` since the cold start: Adam and the shuffles go on from the parent's."""
+
+    steps: int = 0
+    chunks: int = 0
+    rows: int = 0
+    clicks: int = 0
+    conversions: int = 0
+    batches: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
+    """Sums over rows, by term."""
+
+    @classmethod
+    def after(cls, parent: Checkpoint | None) -> "Tally":
+        """Go on from a parent's manifest."""
+        return cls(parent.manifest["steps"], parent.manifest["chunks"]) if parent else cls()
+
+    def add_batch(self, rows: int, losses: dict[str, float]) -> None:
+        """Count a batch."""
+        self.rows += rows
+        self.batches += 1
+        self.steps += 1
+        self.losses.update({name: loss * rows for name, loss in losses.items()})
+
+    def add_chunk(self, clicks: int, conversions: int) -> None:
+        """Count a chunk whose batches are done."""
+        self.clicks += clicks
+        self.conversions += conversions
+        self.chunks += 1
+
+    def diverged(self, what: str, rows: range) -> TrainingDivergedError:
+        """Return the error to raise when `what` is not finite after the batches so far."""
+        return TrainingDivergedError(
+            f"train: batch {self.batches} (rows {rows.start} to {rows.stop}, shuffled): expected finite numbers, found that {what} "
+            "is NaN or infinite; nothing was saved; lower train.learning_rate or train.table_learning_rate, or train from an earlier parent"
+        )
+
+    def manifest(self, parent: Checkpoint | None, settings: Settings) -> dict[str, Any]:
+        """Return the counts and their origin, JSON-able."""
+        return {
+            **{name: getattr(self, name) for name in ("rows", "clicks", "conversions", "steps", "chunks")},
+            "losses": {name: total / self.rows for name, total in sorted(self.losses.items())},
+            "base_rates": {"ctr": self.clicks / self.rows, "cvr": self.conversions / self.clicks if self.clicks else None},
+            "parent": parent.version if parent else None,
+            "settings": settings.fingerprint,
+            "seed": settings.train.seed,
+            "threads": settings.train.threads,
+            "torch": torch.__version__,
+        }

@@ -1,0 +1,75 @@
+"""Great Expectations, in memory: runs suites over their frames and writes Data Docs; reads what failed, and what could not be run."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
+
+from components.validate.batches import Batch
+from components.validate.failures import Failure, describe_failure
+
+
+class ExpectationRaisedError(RuntimeError):
+    """An expectation could not be evaluated: the fault is in the checks or their host, and says nothing about the data."""
+
+
+def run_suites(batches: Sequence[Batch], *, run_name: str, site: Path) -> tuple[list[Failure], list[str]]:
+    """Run each suite over its frame and write Data Docs into the folder `site`.
+
+    Returns the failures, critical ones first, and a line for each expectation that raised instead of answering.
+    """
+    context = _open_context(site)
+    source = context.data_sources.add_pandas("day")
+    run_id = gx.RunIdentifier(run_name=run_name)
+    failures: list[Failure] = []
+    raised: list[str] = []
+    for batch in batches:
+        whole = source.add_dataframe_asset(batch.suite.name).add_batch_definition_whole_dataframe("all")
+        definition = gx.ValidationDefinition(name=batch.suite.name, data=whole, suite=context.suites.add(batch.suite))
+        shape = {"result_format": "SUMMARY", **({"unexpected_index_column_names": [batch.key]} if batch.key else {})}
+        added = context.validation_definitions.add(definition)
+        outcome = added.run(batch_parameters={"dataframe": batch.frame}, result_format=shape, run_id=run_id)
+        raised.extend(f"{batch.table}: {line}" for line in _read_raised(outcome))
+        failures.extend(_read_failures(batch.table, outcome))
+    context.build_data_docs()
+    return sorted(failures, key=lambda failure: failure.severity != "critical"), raised
+
+
+def _open_context(site: Path) -> Any:
+    """Open a context that keeps nothing but the site, draws no progress bars and calls nobody."""
+    docs = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(site)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    config = DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(),
+        data_docs_sites={"day": docs},
+        analytics_enabled=False,
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+    return gx.get_context(mode="ephemeral", project_config=config)
+
+
+def _read_failures(table: str, outcome: Any) -> Iterator[Failure]:
+    for answer in outcome.results:
+        if answer.success or _exceptions(answer):
+            continue
+        asked = answer.expectation_config
+        yield describe_failure(table, str(asked.severity.value), asked.type, arguments=asked.kwargs, result=answer.result)
+
+
+def _read_raised(outcome: Any) -> Iterator[str]:
+    for answer in outcome.results:
+        for message in _exceptions(answer):
+            yield f"{answer.expectation_config.type}({answer.expectation_config.kwargs.get('column', '')}) raised {message}"
+
+
+def _exceptions(answer: Any) -> list[str]:
+    """Return the messages of what an expectation raised: its `exception_info` is one record, or one for each metric."""
+    told = answer.exception_info or {}
+    records = [told] if "raised_exception" in told else list(told.values())
+    return [str(record["exception_message"]) for record in records if record["raised_exception"]]

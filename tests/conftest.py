@@ -1,0 +1,44 @@
+"""A tiny simulated shop that several rooms' tests share."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from components.settings import Settings, load_settings
+
+FIRST = date(2024, 5, 1)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a landing zone of three days, 4,000 impressions each."""
+    from components.simulate.world import simulate
+
+    raw = tmp_path_factory.mktemp("shop") / "raw"
+    simulate(raw, start=FIRST, days=3, impressions_per_day=4000, seed=5)
+    return raw
+
+
+@pytest.fixture
+def shop_environment(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Set and return the environment of a fresh home over the tiny shop, with a gate that its few conversions can pass."""
+    environment = {
+        "ESMM_HOME": str(tmp_path / "home"),
+        "ESMM_DATA__RAW": str(shop),
+        "ESMM_DATA__PROFILE": str(shop / "profile.toml"),
+        "ESMM_GATE__MIN_POSITIVES": "2",
+        "ESMM_EVALUATION__MIN_POSITIVES": "2",
+        "ESMM_VALIDATION__MAX_QUARANTINED_SHARE": "0.2",
+    }
+    monkeypatch.delenv("ESMM_SETTINGS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def shop_settings(shop_environment: dict[str, str]) -> Settings:
+    """Load the settings of that home."""
+    assert shop_environment
+    return load_settings()

@@ -1,0 +1,89 @@
+"""The lake: a day is replaced whole, in one commit, by any number of writers."""
+
+from datetime import UTC, date, datetime
+from multiprocessing import get_context
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from components.lake import Lake
+from components.profile import Profile, Source
+from components.tables import IMPRESSIONS, QUARANTINE
+
+PROFILE = Profile(
+    name="shop",
+    impressions=Source(columns={name: name for name in ("impression_id", "item_id", "exposed_at")}, context={"scene": "string"}),
+    clicks=Source(columns={"item_id": "item_id", "clicked_at": "clicked_at"}),
+    purchases=Source(columns={"order_id": "order_id", "item_id": "item_id", "purchased_at": "purchased_at"}),
+    fields=(),
+)
+DAY = date(2024, 5, 1)
+
+
+def impressions(*ids: str, scene: str = "home") -> pl.LazyFrame:
+    at = datetime(2024, 5, 1, 12, tzinfo=UTC)
+    return pl.LazyFrame({"impression_id": ids}).select(
+        "impression_id",
+        user_id=pl.lit(None, dtype=pl.String),
+        item_id=pl.lit("i"),
+        exposed_at=pl.lit(at),
+        position=pl.lit(None, dtype=pl.Int32),
+        scene=pl.lit(scene),
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path), PROFILE)
+
+
+def ids(lake: Lake, first: date, last: date | None = None) -> list[str]:
+    return lake.scan(IMPRESSIONS, first, last).collect()["impression_id"].sort().to_list()
+
+
+def test_a_day_is_replaced_and_the_others_stay(lake: Lake) -> None:
+    lake.replace(IMPRESSIONS, DAY, impressions("a", "b"))
+    lake.replace(IMPRESSIONS, date(2024, 5, 2), impressions("c"))
+    lake.replace(IMPRESSIONS, DAY, impressions("d"))
+    assert (ids(lake, DAY), ids(lake, DAY, date(2024, 5, 2))) == (["d"], ["c", "d"])
+    assert lake.days(IMPRESSIONS) == [DAY, date(2024, 5, 2)]
+
+
+def test_an_empty_day_empties_it(lake: Lake) -> None:
+    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+    lake.replace(IMPRESSIONS, DAY, impressions())
+    assert ids(lake, DAY) == []
+
+
+def test_the_same_rows_give_the_same_bytes_and_others_do_not(lake: Lake) -> None:
+    prints = []
+    for rows in (impressions("a", "b"), impressions("a", "b"), impressions("a", "b", scene="cart")):
+        lake.replace(IMPRESSIONS, DAY, rows)
+        prints.append(lake.fingerprint(IMPRESSIONS, DAY))
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_each_kind_of_a_quarantined_day_is_replaced_by_itself(lake: Lake) -> None:
+    row = pl.LazyFrame({"file": ["f"], "row": [1], "reason": ["bad"], "raw": ["x"]})
+    lake.replace(QUARANTINE, DAY, row, kind="clicks")
+    lake.replace(QUARANTINE, DAY, row, kind="purchases")
+    lake.replace(QUARANTINE, DAY, row.limit(0), kind="clicks")
+    assert lake.scan(QUARANTINE, DAY).collect()["kind"].to_list() == ["purchases"]
+
+
+def write(uri: str, number: int) -> None:
+    Lake(uri, PROFILE).replace(IMPRESSIONS, DAY, impressions(*(f"{number}-{row}" for row in range(5))))
+
+
+def test_of_several_first_writers_of_a_day_one_stands_whole(tmp_path: Path) -> None:
+    context = get_context("spawn")
+    writers = [context.Process(target=write, args=(str(tmp_path), number)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+    found = ids(Lake(str(tmp_path), PROFILE), DAY)
+    assert len(found) == 5
+    assert len({name.split("-")[0] for name in found}) == 1

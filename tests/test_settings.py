@@ -1,0 +1,102 @@
+"""Settings: which value wins, and what a mistake says."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from components.errors import SettingsError
+from components.settings import load_settings
+
+PROFILE = """
+name = "shop"
+impressions.columns = { impression_id = "id", item_id = "item", exposed_at = "t" }
+clicks.columns = { item_id = "item", clicked_at = "t" }
+purchases.columns = { order_id = "o", item_id = "item", purchased_at = "t" }
+fields = [{ name = "item_id", kind = "id" }]
+settings.labels.click_window = "PT1H"
+settings.gate.min_positives = 7
+"""
+
+
+@pytest.fixture(autouse=True)
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "profile.toml"
+    path.write_text(PROFILE)
+    monkeypatch.setenv("ESMM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ESMM_DATA__PROFILE", str(path))
+    monkeypatch.delenv("ESMM_SETTINGS", raising=False)
+    return path
+
+
+def test_the_profile_overrides_the_defaults() -> None:
+    settings = load_settings()
+    assert (settings.labels.click_window, settings.labels.conversion_window) == (timedelta(hours=1), timedelta(days=7))
+
+
+def test_the_file_overrides_the_profile_and_the_environment_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[gate]\nmin_positives = 8\ncvr_auc_margin = 0.5\n[labels]\nconversion_window = "P2D"\n')
+    monkeypatch.setenv("ESMM_GATE__CVR_AUC_MARGIN", "0.25")
+    settings = load_settings(file)
+    assert (settings.gate.min_positives, settings.gate.cvr_auc_margin) == (8, 0.25)
+    assert (settings.labels.click_window, settings.labels.conversion_window) == (timedelta(hours=1), timedelta(days=2))
+
+
+def test_esmm_settings_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[gate]\nmin_positives = 9\n")
+    monkeypatch.setenv("ESMM_SETTINGS", str(file))
+    assert load_settings().gate.min_positives == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[gate]\nmin_positive = 9\n", "gate.min_positive"),
+        ("[gates]\nx = 1\n", "gates"),
+        ("[gate]\nmin_positives = 'x'\n", "gate.min_positives"),
+    ],
+)
+def test_a_wrong_key_or_value_in_the_file_is_named(tmp_path: Path, text: str, names: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=names) as error:
+        load_settings(file)
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["ESMM_GATES__MARGIN", "ESMM_TYPO", "ESMM_GATE__MARGN"])
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=name.rsplit("__", maxsplit=1)[-1].lower() if "MARGN" in name else name):
+        load_settings()
+
+
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.toml: no such file"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_the_fingerprint_follows_what_decides_a_checkpoint_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_settings().fingerprint
+    monkeypatch.setenv("ESMM_GATE__MIN_POSITIVES", "50")
+    assert load_settings().fingerprint == before
+    monkeypatch.setenv("ESMM_TRAIN__SEED", "1")
+    assert load_settings().fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('item_id = "item", exposed_at = "t"', 'item_id = "item"', r"\[impressions.columns\] lacks exposed_at"),
+        ('order_id = "o"', 'order_id = "o", shop = "s"', "unknown canonical columns shop"),
+        ('kind = "id" }', 'kind = "id" }, { name = "x", kind = "list", table = "y" }', "shares table y, which no field owns"),
+        ('kind = "id" }', 'kind = "id" }, { name = "item_id", kind = "id" }', "fields repeat item_id"),
+        ('name = "shop"', 'name = "shop"\ncategory = "cat"', "category cat is not a context column"),
+    ],
+)
+def test_a_wrong_profile_is_refused_by_file_and_key(profile: Path, old: str, new: str, says: str) -> None:
+    profile.write_text(PROFILE.replace(old, new))
+    with pytest.raises(SettingsError, match=says):
+        load_settings()

@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow lint types format bench up down lock
+.PHONY: help setup demo test test-slow lint types format bench bench-day up down lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,7 +37,9 @@ format: setup ## rewrite to the house's format
 	ruff check --fix .
 	ruff format .
 
-bench: setup ## seconds per step, side by side with what bounds it; JSON under ESMM_HOME/bench
+bench: bench-day ## all benchmarks
+
+bench-day: setup ## the steps of a day beside what bounds them; JSON under ESMM_HOME/bench
 	@python -m tests.benchmarks.day
 
 up: setup ## start PostgreSQL, Airflow, MLflow and the lookups

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 _MANIFEST = "manifest.json"
 _TENSORS = ("model.safetensors", "optimizer.safetensors")
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{12}")
 _ASIDE = ".aside-"
 _REPAIR = "train that day again, or restore the folder from a copy"
 
@@ -79,7 +81,7 @@ class CheckpointStore:
     def verify(self, version: str) -> Manifest:
         """Check every file of a version against its SHA-256 and return its manifest; raises CheckpointError naming the file."""
         folder = self.folder / version
-        if not folder.is_dir():
+        if not _VERSION.fullmatch(version) or not folder.is_dir():
             raise CheckpointError(f"{folder}: no such checkpoint; {_REPAIR}")
         found = {path.name for path in folder.iterdir()}
         for name in sorted({_MANIFEST, *_TENSORS} - found):

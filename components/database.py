@@ -11,8 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from components import postgres
 from components.errors import ServiceError, SettingsError
-from components.settings import Settings, load_settings
+from components.settings import Settings
 
+HELD = "holding the embedded PostgreSQL server"
 _SECONDS = 10
 _CREATE_LOCK = 20180430
 """Key of the advisory lock under which databases are created: two creations at once would trip over their template."""
@@ -67,8 +68,10 @@ def _ensure(url: str, name: str) -> None:
             _create(url, name)
         except (psycopg2.OperationalError, errors.InsufficientPrivilege) as refused:
             reason = str(refused).strip()
-            raise ServiceError(f"database.url: {_place(url)} has no database {name} and does not let this user create it ({reason});"
-                               f' have its owner run: CREATE DATABASE "{name}"') from None
+            raise ServiceError(
+                f"database.url: {_place(url)} has no database {name} and does not let this user create it ({reason});"
+                f' have its owner run: CREATE DATABASE "{name}"'
+            ) from None
 
 
 def _create(url: str, name: str) -> None:
@@ -92,14 +95,15 @@ def _place(url: str) -> str:
     return f"PostgreSQL at {parts.hostname}:{parts.port or postgres.PORT}" if parts.hostname else "the embedded PostgreSQL"
 
 
-def hold() -> None:
-    """Keep the server of the current settings running until SIGTERM or SIGINT: the `postgres` service of `esmm up`."""
+def hold(home: Path) -> None:
+    """Keep the embedded server of a home running until SIGTERM or SIGINT: the `postgres` service of `esmm up`."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    server_url(load_settings())
+    postgres.join(home / "postgres")
+    print(HELD, flush=True)  # noqa: T201 - its log; `esmm up` waits for this line
     stopped.wait()
 
 
 if __name__ == "__main__":
-    sys.exit(hold())
+    hold(Path(sys.argv[1]))

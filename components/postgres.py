@@ -132,7 +132,7 @@ def _start(folder: Path) -> str:
     (folder / "keeper.lock").write_text("", encoding="ascii")
     with log.open("ab") as output:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "components.postgres", str(folder)],
+            [sys.executable, "-W", "ignore", "-m", "components.postgres", str(folder)],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -185,6 +185,7 @@ def evaluate(day: date, settings: Settings) -> Record:
     from components.model.scoring import score
 
     challenger = Records(settings.root).require(day, "train")["version"]
+    _require_verdict(day - _DAY, settings)
     with _step(day, "evaluate", settings) as record:
         store, lake = CheckpointStore(settings.root), _lake(settings)
         standing = registry(settings).champion_before(day)
@@ -213,12 +214,13 @@ def promote(day: date, settings: Settings) -> Record:
     with _step(day, "promote", settings) as record:
         models, store = registry(settings), CheckpointStore(settings.root)
         manifest = store.verify(challenger)
-        tags = {"fingerprint": manifest["fingerprint"], "rows": manifest["rows"], "samples_version": manifest["table_versions"]["samples"]}
-        models.register(challenger, day=day, parent=manifest["parent"], source=store.path(challenger), tags=tags)
+        tags = {"settings": manifest["settings"], "rows": manifest["rows"], "samples_version": manifest["table_versions"]["samples"]}
+        models.register(challenger, day=day, parent=manifest["parent"], source=store.folder / challenger, tags=tags)
         verdict = decide(evaluation, gate=settings.gate)
         moved = models.apply(verdict, challenger, day)
         champion = models.champion()
-        record.update({"verdict": verdict.verdict, "reason": verdict.reason, "moved": moved, "challenger": challenger})
+        reason = models.get(challenger).reason  # the registry adds why the alias did not follow
+        record.update({"verdict": verdict.verdict, "reason": reason, "moved": moved, "challenger": challenger})
         record["champion"] = champion.version if champion else None
         record["metrics"] = {name: evaluation[name] for name in ("rows", "clicks", "conversions", "models", "difference")}
         models.log_evaluation(challenger, day, _flat_metrics(evaluation))
@@ -238,8 +240,8 @@ def report(day: date, settings: Settings) -> Path:
         _lake(settings).scan(SAMPLES, day).filter("converted").select((pl.col("converted_at") - pl.col("clicked_at")).dt.total_seconds())
     )
     found = [(known, records.read_day(known)) for known in days]
-    inputs = ReportInputs(day=day, records=found[-1][1], history=found[:-1], delays_s=delays.collect().to_series())
     path = settings.root / "reports" / f"day={day}" / "index.html"
+    inputs = ReportInputs(day=day, records=found[-1][1], history=found[:-1], delays_s=delays.collect().to_series(), page=path)
     write_text(path, render(inputs))
     return path
 
@@ -301,6 +303,15 @@ def _parent(day: date, store: "CheckpointStore", settings: Settings) -> "Checkpo
         f"train {day}: expected a checkpoint of {yesterday} in {store.folder}, found none after {older[-1]}; run "
         f"`esmm run {older[-1] + _DAY} --to {day}` to mend the chain, or set train.missing_parent to last_trained or cold_start"
     )
+
+
+def _require_verdict(day: date, settings: Settings) -> None:
+    """Refuse to go on before the gate has spoken on a day's checkpoint: it may be the champion of the next day's comparison."""
+    from components.checkpoints import CheckpointStore
+
+    trained, judged = CheckpointStore(settings.root).head(day), Records(settings.root).read(day, "promote")
+    if trained and (judged is None or judged["challenger"] != trained):
+        raise MissingInputError(f"evaluate: {trained} has no verdict yet; run `esmm evaluate {day}` and `esmm promote {day}` first")
 
 
 def _with_scores(rows: pl.LazyFrame, scores: dict[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:

@@ -61,7 +61,7 @@ def esmm_daily() -> None:
     def train(day: str) -> None:
         run_step("train", day)
 
-    @task
+    @task(wait_for_downstream=True, ignore_first_depends_on_past=True)  # the verdict on D-1 decides the champion that D is compared with
     def evaluate(day: str) -> None:
         run_step("evaluate", day)
 

@@ -1,8 +1,8 @@
 """Exact AUC, its DeLong interval, and the paired difference of two models' AUCs on the same rows.
 
 An AUC is the probability that a positive outranks a negative, a tie counting one half. It is exact: counts of whole ranks, no bins.
-DeLong's variance (DeLong et al. 1988) is that of the two sets of placements; here each placement is found by binary search in the other
-class's sorted scores, which gives the mid-ranks of Sun & Xu (2014) in the same O(n log n). P positives, Q negatives, N = P + Q rows.
+DeLong's variance (DeLong et al. 1988) is that of the two sets of placements, which come from mid-ranks by one sort, O(n log n), as in
+Sun & Xu (2014). P positives, Q negatives, N = P + Q rows.
 """
 
 import math
@@ -53,11 +53,10 @@ def placements(positive_N: Booleans, score_N: Floats, *, min_positives: int = 2)
     """Rank the rows by score; raises UndefinedMetricError for fewer than `min_positives` of either class or a score that is not finite."""
     _require_both_classes(positive_N, min_positives)
     _require_finite(score_N)
-    positive_P, negative_Q = score_N[positive_N], score_N[~positive_N]
-    below_P = _twice_outranked(np.sort(negative_Q), positive_P)
-    below_Q = _twice_outranked(np.sort(positive_P), negative_Q)
-    auc = int(below_P.sum()) / (2 * len(positive_P) * len(negative_Q))
-    return Placements(auc, below_P / (2 * len(negative_Q)), 1 - below_Q / (2 * len(positive_P)))
+    outranked_N = _twice_outranked(positive_N, score_N)
+    positives, negatives = outranked_N[positive_N], outranked_N[~positive_N]
+    auc = int(positives.sum()) / (2 * len(positives) * len(negatives))
+    return Placements(auc, positives / (2 * len(negatives)), 1 - negatives / (2 * len(positives)))
 
 
 def auc_interval(ranked: Placements, *, confidence: float) -> Auc:
@@ -89,9 +88,19 @@ def auc_difference(challenger: Placements, champion: Placements, *, confidence: 
     return Difference(value, max(value - reach, -1.0), min(value + reach, 1.0))
 
 
-def _twice_outranked(sorted_M: Floats, score_K: Floats) -> NDArray[np.int64]:
-    """Return, for each score, twice the number of sorted scores below it plus the number equal to it: whole, so exact."""
-    return np.searchsorted(sorted_M, score_K, side="left") + np.searchsorted(sorted_M, score_K, side="right")
+def _twice_outranked(positive_N: Booleans, score_N: Floats) -> NDArray[np.int64]:
+    """Return, for each row, twice the other class's rows below it plus those equal to it: whole numbers, so exact. G groups of ties."""
+    order_N = np.argsort(score_N)
+    sorted_N, sorted_positive_N = score_N[order_N], positive_N[order_N]
+    first_N = np.concatenate(([True], sorted_N[1:] != sorted_N[:-1]))
+    group_N, start_G = np.cumsum(first_N) - 1, np.flatnonzero(first_N)
+    positives_G = np.add.reduceat(sorted_positive_N, start_G, dtype=np.int64)
+    negatives_G = np.diff(start_G, append=len(score_N)) - positives_G
+    below_positive_G = 2 * np.cumsum(negatives_G) - negatives_G
+    below_negative_G = 2 * np.cumsum(positives_G) - positives_G
+    twice_N = np.empty(len(score_N), dtype=np.int64)
+    twice_N[order_N] = np.where(sorted_positive_N, below_positive_G[group_N], below_negative_G[group_N])
+    return twice_N
 
 
 def _variance(placed_P: Floats, placed_Q: Floats) -> float:

@@ -15,7 +15,7 @@ def roc_curve(positive_N: Booleans, score_N: Floats, *, points: int = POINTS) ->
     positives, finite = int(np.count_nonzero(positive_N)), bool(np.isfinite(score_N).all())
     if not finite or not 0 < positives < len(positive_N):
         return None
-    order_N = np.argsort(-score_N, kind="stable")
+    order_N = np.argsort(score_N)[::-1]
     last_of_tie = np.append(np.flatnonzero(np.diff(score_N[order_N])), len(score_N) - 1)
     true_T = np.cumsum(positive_N[order_N])[last_of_tie]
     false_T = last_of_tie + 1 - true_T

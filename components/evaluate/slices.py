@@ -8,8 +8,9 @@ from components.settings import Evaluation
 BUILT_IN = ("new_user", "new_item", "position")
 TOP_VALUES = 10
 MISSING = "missing"
-_POSITION_BREAKS = (1, 2, 3, 5, 10, 20)
-_POSITION_LABELS = ("1 or less", "2", "3", "4-5", "6-10", "11-20", "over 20")
+_POSITIONS = {1: "1 or less", 2: "2", 3: "3", 5: "4-5", 10: "6-10", 20: "11-20"}
+"""Last position of a bucket -> its name."""
+_BEYOND = "over 20"
 
 
 def slice_columns(scored: pl.DataFrame, slices: tuple[str, ...]) -> list[str]:
@@ -25,18 +26,18 @@ def slice_metrics(scored: pl.DataFrame, column: str, roles: tuple[str, ...], eva
 
     Values are text, a null is "missing"; positions are bucketed. Where a value has too few positives its AUCs say so.
     """
-    sliced = scored.with_columns(slice=_value(scored, column).fill_null(MISSING))
+    sliced = scored.with_columns(slice=_value(column).fill_null(MISSING))
     counts = sliced.group_by("slice").len("rows").sort(["rows", "slice"], descending=[True, False])
     kept, rest = counts.head(TOP_VALUES), counts.slice(TOP_VALUES)
     values = [_one(sliced, value, roles, evaluation) for value in kept["slice"]]
     return {"values": values, "other_values": rest.height, "other_rows": int(rest["rows"].sum())}
 
 
-def _value(scored: pl.DataFrame, column: str) -> pl.Series:
-    values = scored[column]
-    if column == "position":
-        values = values.cut(list(_POSITION_BREAKS), labels=list(_POSITION_LABELS))
-    return values.cast(pl.String)
+def _value(column: str) -> pl.Expr:
+    if column != "position":
+        return pl.col(column).cast(pl.String)
+    buckets = [pl.when(pl.col(column) <= last).then(pl.lit(name)) for last, name in _POSITIONS.items()]
+    return pl.coalesce(*buckets, pl.when(pl.col(column).is_not_null()).then(pl.lit(_BEYOND)))
 
 
 def _one(sliced: pl.DataFrame, value: str, roles: tuple[str, ...], evaluation: Evaluation) -> Json:

@@ -34,8 +34,9 @@ class Chunk:
         """Return the raw text of the rows where the Boolean `where` is true, as `raw`."""
         if self.raw is not None:
             return self.raw.filter(where).alias("raw")
-        shown = self.values.filter(where).select(pl.all().exclude(pl.Binary), pl.col(pl.Binary).bin.encode("base64"))
-        return shown.select(raw=pl.struct(pl.all()).struct.json_encode()).to_series()
+        rows = self.values.filter(where)
+        shown = [pl.col(name).cast(pl.String, strict=False) if dtype == pl.Binary else pl.col(name) for name, dtype in rows.schema.items()]
+        return rows.select(raw=pl.struct(shown).struct.json_encode()).to_series()
 
 
 def declared(source: Source) -> list[str]:

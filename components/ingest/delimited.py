@@ -12,7 +12,6 @@ from typing import IO
 
 import polars as pl
 
-from components.errors import RawLogError
 from components.ingest.chunks import Chunk, declared, text_chunk
 from components.ingest.files import RawFile
 from components.ingest.lines import decoded, read_lines
@@ -102,20 +101,23 @@ def _closing(texts: list[str], at: int, dialect: _Dialect) -> int:
 
 def _add_quoted(found: _Records, lines: list[str], dialect: _Dialect, *, closed: bool) -> int:
     """Add the record that `lines` make and return their number; where they make none, add the first line alone as broken."""
-    fault = "broken CSV: a quote is not closed"
-    if closed:
-        try:
-            fields = next(csv.reader(["\n".join(lines)], delimiter=dialect.delimiter, strict=True))
-        except csv.Error as error:
-            fault = f"broken CSV: {error}"
-        else:
-            if len(fields) == len(dialect.header):
-                found.quoted[len(found.raw)] = fields
-                found.add("\n".join(lines), None)
-                return len(lines)
-            fault = _miscounted(len(dialect.header), len(fields)) if len(lines) == 1 else "broken CSV: a quote is not closed"
-    found.add(lines[0], fault)
+    record, width = "\n".join(lines), len(dialect.header)
+    fields, fault = _parse(record, dialect) if closed else ([], "")
+    if not fault and len(fields) == width:
+        found.quoted[len(found.raw)] = fields
+        found.add(record, None)
+        return len(lines)
+    if not closed or len(lines) > 1:
+        fault = "broken CSV: a quote is not closed"
+    found.add(lines[0], fault or _miscounted(width, len(fields)))
     return 1
+
+
+def _parse(record: str, dialect: _Dialect) -> tuple[list[str], str]:
+    try:
+        return next(csv.reader([record], delimiter=dialect.delimiter, strict=True)), ""
+    except csv.Error as error:
+        return [], f"broken CSV: {error}"
 
 
 def _miscounted(expected: int, found: int) -> str:

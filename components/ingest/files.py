@@ -18,7 +18,7 @@ from components.errors import RawLogError
 Format = Literal["csv", "ndjson", "parquet"]
 _FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".parquet": "parquet"}
 _COMPRESSIONS = (".gz", ".zst")
-_NEXT = "have it delivered again, then rerun ingest"
+_NEXT = "have it delivered again"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class RawFile:
 
     def fault(self, expected: str, found: object, move: str = _NEXT) -> RawLogError:
         """Return the error that says that this file, as a whole, cannot be read."""
-        return RawLogError(f"{self.path}: expected {expected}, found {found}; {move}")
+        return RawLogError(f"{self.path}: expected {expected}, found {found}; {move}, then rerun ingest")
 
 
 def list_files(folder: Path) -> list[RawFile]:
@@ -43,8 +43,8 @@ def list_files(folder: Path) -> list[RawFile]:
     files = [_raw_file(path) for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_"))]
     if not files:
         raise RawLogError(
-            f"{folder}: expected at least one raw file, found none; wait for the delivery, or put a file with only a header there if the day "
-            "had no events, then rerun ingest"
+            f"{folder}: expected at least one raw file, found none; wait for the delivery, or put a file with only a header there "
+            "if the day had no events, then rerun ingest"
         )
     return files
 

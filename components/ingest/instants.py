@@ -45,7 +45,7 @@ def check_zone(zone: str) -> None:
     try:
         pl.Series([datetime(2000, 1, 1)]).dt.replace_time_zone(zone)  # noqa: DTZ001 - naive, to be given the zone
     except pl.exceptions.ComputeError:
-        raise SettingsError(f"profile: clock.zone: expected an IANA zone such as Europe/Berlin, found {zone!r}; correct the profile") from None
+        raise SettingsError(f"profile: clock.zone: expected an IANA zone (Europe/Berlin), found {zone!r}; correct the profile") from None
 
 
 def instant(name: str, dtype: pl.DataType, clock: Clock, day: date) -> Instant:

@@ -22,7 +22,7 @@ def read_lines(file: RawFile, stream: IO[bytes], chunk_rows: int) -> Iterator[li
     while block:
         *lines, rest = (rest + block).split(b"\n")
         if len(rest) > MAX_LINE:
-            raise file.fault(f"lines of at most {MAX_LINE} bytes", "a longer one", "give the file the suffix of its format, then rerun ingest")
+            raise file.fault(f"lines of at most {MAX_LINE} bytes", "a longer one", "give the file the suffix of its format")
         held += [line.removesuffix(b"\r") for line in lines]
         while len(held) >= chunk_rows:
             yield held[:chunk_rows]
@@ -37,10 +37,11 @@ def read_lines(file: RawFile, stream: IO[bytes], chunk_rows: int) -> Iterator[li
 def decoded(lines: list[bytes]) -> tuple[list[str], list[str | None]]:
     """Return lines as text, and for each line that is not UTF-8 the reason (its bytes then stand as escapes)."""
     try:
-        return b"\n".join(lines).decode("utf-8").split("\n"), [None] * len(lines)
+        texts = b"\n".join(lines).decode("utf-8").split("\n") if lines else []
     except UnicodeDecodeError:
         pairs = [_decode(line) for line in lines]
         return [text for text, _ in pairs], [fault for _, fault in pairs]
+    return texts, [None] * len(lines)
 
 
 def _decode(line: bytes) -> tuple[str, str | None]:

@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.errors import RawLogError
 from components.ingest.chunks import Chunk, declared
 from components.ingest.files import RawFile, opened
 from components.profile import Source
@@ -40,5 +39,5 @@ def _declared(file: RawFile, source: Source, schema: pa.Schema) -> list[str]:
     for name in names:
         if schema.names.count(name) != 1:
             found = f"{schema.names.count(name)} of that name in {schema.names}"
-            raise file.fault(f"one column {name!r}", found, "correct the file, or the profile's columns, then rerun ingest")
+            raise file.fault(f"one column {name!r}", found, "correct the file, or the profile's columns")
     return names

@@ -32,17 +32,18 @@ def credit(events: pl.LazyFrame, targets: pl.LazyFrame, *, at: str, window: time
 
     An event that names an impression is credited to that target or to none; one that names none, to the latest target of the same
     user and item. Both only when 0 <= `at` - target_at <= `window`. Of targets at one time the one with an impression stands, then the
-    later exposed_at, then the larger impression_id. A null user matches nothing. Returns every event once, in no particular order.
+    later exposed_at, then the larger impression_id. A null matches nothing. Returns every event once, in no particular order.
     """
     named = pl.col("impression_id").is_not_null()
     known = targets.filter(named).select("impression_id", "target_at", target_id="impression_id")
     by_name = events.filter(named).join(known, on="impression_id", how="left", validate="m:1")
+    complete = pl.all_horizontal(pl.col(PAIR).is_not_null())
     by_pair = (
-        events.filter(~named & pl.col("user_id").is_not_null())
+        events.filter(~named & complete)
         .sort(at)
         .join_asof(_distinct(targets), left_on=at, right_on="target_at", by=PAIR, strategy="backward", check_sortedness=False, coalesce=False)
     )
-    anonymous = events.filter(~named & pl.col("user_id").is_null())
+    anonymous = events.filter(~named & ~complete)
     delay = pl.col(at) - pl.col("target_at")
     credited_to = pl.when(delay.is_between(timedelta(0), window)).then("target_id")
     found = pl.concat([frame.select(*PAIR, at, credited_to=credited_to) for frame in (by_name, by_pair)])
@@ -52,7 +53,7 @@ def credit(events: pl.LazyFrame, targets: pl.LazyFrame, *, at: str, window: time
 def _distinct(targets: pl.LazyFrame) -> pl.LazyFrame:
     """Keep one target of a user and item at a time (nulls sort first, so a click with an impression stands), sorted for an as-of join."""
     return (
-        targets.filter(pl.col("user_id").is_not_null())
+        targets.drop_nulls(PAIR)
         .sort("target_at", "exposed_at", "impression_id")
         .unique([*PAIR, "target_at"], keep="last", maintain_order=True)
         .select(*PAIR, "target_at", target_id="impression_id")

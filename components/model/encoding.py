@@ -1,7 +1,7 @@
 """Assembled samples -> row numbers of the one concatenated embedding table.
 
 Every vocabulary owns a run of rows; its first row is the missing value. Letters: N rows, S single fields (ids and numbers),
-L list fields, E list entries in all.
+L list fields, E list entries in all, F entries of one field.
 """
 
 from dataclasses import dataclass
@@ -86,8 +86,7 @@ def encode(samples: pl.DataFrame, layout: Layout) -> Encoded:
         column, rows = samples[field.source], layout.vocabularies[field.vocabulary]
         local_N = bucket(column, field.scale, rows) if field.kind == "number" else _hash(column, field, rows)
         ids_NS[:, place] = local_N + layout.offsets[field.vocabulary]
-    values, lengths = zip(*(_encode_list(samples[field.source], field, layout) for field in layout.lists), strict=True) or ((), ())
-    return Encoded(ids_NS, *_interleave(values, lengths))
+    return Encoded(ids_NS, *_interleave([_encode_list(samples[field.source], field, layout) for field in layout.lists]))
 
 
 def bucket(numbers: pl.Series, scale: float, rows: int) -> Ids:
@@ -110,17 +109,17 @@ def _encode_list(column: pl.Series, field: ModelField, layout: Layout) -> tuple[
     return values_E + layout.offsets[field.vocabulary], lengths_N
 
 
-def _interleave(values: tuple[Ids, ...], lengths: tuple[Ids, ...]) -> tuple[Ids, Ids]:
-    """Bring several list fields into sample order, so that a run of samples is a run of entries; return (values_E, offsets_NL)."""
-    if not lengths:
+def _interleave(lists: list[tuple[Ids, Ids]]) -> tuple[Ids, Ids]:
+    """Bring the entries of several list fields into sample order, so that a run of samples is a run of entries: (values_E, offsets_NL)."""
+    if not lists:
         return np.empty(0, np.int64), np.zeros(1, np.int64)
-    lengths_NL = np.stack(lengths, axis=1)
+    lengths_NL = np.stack([lengths_N for _, lengths_N in lists], axis=1)
     offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
-    merged_E = np.empty(offsets_NL[-1], np.int64)
     starts_NL = offsets_NL[:-1].reshape(lengths_NL.shape)
-    for place, (field_values, field_lengths) in enumerate(zip(values, lengths, strict=True)):
-        shift_N = starts_NL[:, place] - (np.cumsum(field_lengths) - field_lengths)
-        merged_E[np.arange(len(field_values)) + np.repeat(shift_N, field_lengths)] = field_values
+    merged_E = np.empty(offsets_NL[-1], np.int64)
+    for place, (values_F, lengths_N) in enumerate(lists):
+        shift_N = starts_NL[:, place] - (np.cumsum(lengths_N) - lengths_N)
+        merged_E[np.arange(len(values_F)) + np.repeat(shift_N, lengths_N)] = values_F
     return merged_E, offsets_NL
 
 

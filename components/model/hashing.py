@@ -1,9 +1,9 @@
-"""The stable hash of an id: FNV-1a over its UTF-8 bytes, then splitmix64's finaliser, salted by the table's name.
+r"""The stable hash of an id: FNV-1a over its UTF-8 bytes, then splitmix64's finaliser, salted by the table's name.
 
 It is part of what a checkpoint means: change it and every saved embedding row belongs to some other id.
 
     h = 0xcbf29ce484222325
-    for byte in utf8(table) + b"\\0" + utf8(id):  h = (h ^ byte) * 0x100000001b3      mod 2^64
+    for byte in utf8(table) + b"\0" + utf8(id):  h = (h ^ byte) * 0x100000001b3      mod 2^64
     h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9;  h = (h ^ h >> 27) * 0x94d049bb133111eb;  h = h ^ h >> 31
     row = 1 + h mod (rows - 1);  row 0 is a missing id
 Sources: Fowler, Noll, Vo (the 64-bit constants); Steele, Lea, Flood, OOPSLA 2014 (splitmix64).
@@ -25,7 +25,8 @@ def hash_ids(ids: pl.Series, *, table: str, rows: int) -> NDArray[np.int64]:
     coded = pc.dictionary_encode(ids.to_arrow(compat_level=pl.CompatLevel.oldest()))
     hashes = _finalise(_fnv1a(coded.dictionary, _salt(table)))
     row_of_distinct = (hashes % np.uint64(rows - 1) + np.uint64(1)).astype(np.int64)
-    return np.append(row_of_distinct, 0)[pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)]
+    distinct_of_id: NDArray[np.int32] = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+    return np.append(row_of_distinct, 0)[distinct_of_id]
 
 
 def _salt(table: str) -> int:

@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from components.checkpoints import Checkpoint
+from torch import Tensor
+
+from components.checkpoints import Checkpoint, Manifest
 from components.errors import CheckpointError
 from components.model.encoding import Layout
 from components.model.esmm import Esmm
 from components.settings import Model
 
 
-def describe(layout: Layout, options: Model) -> dict[str, Any]:
+def describe(layout: Layout, options: Model) -> Manifest:
     """Return what the meaning of a checkpoint's tensors depends on, JSON-able; it is part of the manifest."""
     return {
-        "fields": {field.name: field.model_dump(mode="json") for field in layout.fields},
+        "fields": [field.model_dump(mode="json") for field in layout.fields],
         "vocabularies": layout.vocabularies,
         "embedding_width": options.embedding_width,
         "hidden": list(options.hidden),
@@ -25,11 +27,8 @@ def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Esmm:
     Raises CheckpointError, with every difference, where the profile's fields or the network's sizes are not those it was trained with.
     """
     network = Esmm(layout, options)
-    expected = describe(layout, options)
-    found = {name: checkpoint.manifest.get(name) for name in expected}
-    differences = _differences(found, expected)
-    if not differences:
-        differences = _differences(_shapes(checkpoint.model), _shapes(network.state_dict()))
+    was, now = _facts(checkpoint.manifest, checkpoint.model), _facts(describe(layout, options), network.state_dict())
+    differences = [f"{name} was {was.get(name)}, is {now.get(name)}" for name in {**now, **was} if was.get(name) != now.get(name)]
     if differences:
         raise CheckpointError(
             f"checkpoint {checkpoint.version or '(not saved)'} does not fit the profile and settings: {'; '.join(differences)}; "
@@ -39,14 +38,13 @@ def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Esmm:
     return network
 
 
-def _shapes(tensors: dict[str, Any]) -> dict[str, list[int]]:
-    return {name: list(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _differences(found: Any, expected: Any, path: str = "") -> list[str]:
-    """Return `a.b: was X, is Y` for each leaf that differs, also in the order of keys: fields are concatenated in theirs."""
-    if not (isinstance(found, dict) and isinstance(expected, dict)):
-        return [] if found == expected else [f"{path}: was {found}, is {expected}"]
-    names = [*expected, *(name for name in found if name not in expected)]
-    parts = [_differences(found.get(name, "absent"), expected.get(name, "absent"), f"{path}.{name}".lstrip(".")) for name in names]
-    return [difference for part in parts for difference in part]
+def _facts(manifest: Manifest, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Return what must agree, by a name to print. The order of the fields is the order of the towers' inputs."""
+    fields = manifest["fields"]
+    return {
+        "fields": ", ".join(field["name"] for field in fields),
+        **{f"field {field['name']} {key}": value for field in fields for key, value in field.items() if key != "name"},
+        **{f"vocabulary {name}": rows for name, rows in manifest["vocabularies"].items()},
+        **{name: manifest[name] for name in ("embedding_width", "hidden")},
+        **{f"tensor {name}": list(tensor.shape) for name, tensor in tensors.items()},
+    }

@@ -28,7 +28,7 @@ class Registry:
     def register(self, version: str, *, day: date, parent: str | None, source: Path, tags: Mapping[str, Any]) -> Model:
         """Enter a version, once however often it is called; it becomes the challenger unless a newer day's stands.
 
-        source: the checkpoint's folder.  tags: its lineage (settings fingerprint, rows, samples table version).
+        source: the checkpoint's folder.  tags: its lineage (fingerprint of the settings, rows, samples table version).
         """
         with exclusive(self._uri):
             model = self._store.find(version) or self._store.enter(source, {**tags, "version": version, "day": day, "parent": parent})
@@ -36,21 +36,23 @@ class Registry:
             challenger = self._store.with_alias(CHALLENGER)
             if challenger is None or challenger.day <= day:
                 self._store.point(CHALLENGER, model)
-            return self._require(version)
+            return self.get(version)
 
     def apply(self, verdict: Verdict, version: str, day: date) -> bool:
         """Record the verdict and, on `promote`, move the champion alias; returns whether it moved.
 
         It does not move to an older day than the champion's, nor to a version that was rolled back; the recorded reason then says so.
-        The version now stands for its day: other versions of the day, left by earlier runs, are superseded.
+        The version now stands for its day: other versions of the day, left by earlier runs, are superseded. The same verdict again
+        changes nothing.
         """
         with exclusive(self._uri):
-            model = self._require(version)
+            model = self.get(version)
             _require_day(model, day)
             champion = self._store.with_alias(CHAMPION)
             promoted = verdict.verdict == "promote"
             obstacle = _obstacle(model, champion) if promoted else ""
-            reason = "; ".join(filter(None, (verdict.reason, obstacle)))
+            repeated = model.verdict == verdict.verdict and model.reason.startswith(verdict.reason)
+            reason = model.reason if repeated else "; ".join(filter(None, (verdict.reason, obstacle)))
             self._store.tag(model, verdict=verdict.verdict, reason=reason, promoted=promoted, superseded_by="")
             for other in self._store.models(f"tags.day = '{day}'"):
                 if version not in (other.version, other.superseded_by):
@@ -76,7 +78,7 @@ class Registry:
                 )
             self._store.tag(champion, rolled_back=reason)
             self._store.point(CHAMPION, previous)
-            return self._require(previous.version)
+            return self.get(previous.version)
 
     def champion(self) -> Model | None:
         """Return the version now serving, or None."""
@@ -93,11 +95,12 @@ class Registry:
     def log_evaluation(self, version: str, day: date, metrics: Mapping[str, float]) -> None:
         """Keep a version's holdout metrics as its one MLflow run of the experiment `esmm`; a rerun writes only what changed."""
         with exclusive(self._uri):
-            model = self._require(version)
+            model = self.get(version)
             _require_day(model, day)
             self._store.log(model, metrics)
 
-    def _require(self, version: str) -> Model:
+    def get(self, version: str) -> Model:
+        """Return a version; raises RegistryError where there is none of that name."""
         model = self._store.find(version)
         if model is None:
             raise RegistryError(

@@ -78,7 +78,7 @@ class Store:
 
         run, now_ms = self._run(model), time.time_ns() // 1_000_000
         changed = [Metric(name, value, now_ms, 0) for name, value in sorted(metrics.items()) if run.data.metrics.get(name) != value]
-        params = [Param(name, model.tags.get(name, "")) for name in ("version", "day", "parent", "fingerprint")]
+        params = [Param(name, model.tags.get(name, "")) for name in ("version", "day", "parent", "settings")]
         self._client.log_batch(run.info.run_id, metrics=changed, params=params)
         if run.info.status != "FINISHED":
             self._client.set_terminated(run.info.run_id)

@@ -42,7 +42,9 @@ class Lookup:
         """Do what `lookup` does."""
         view = view_of(entity)
         if self.day is None:
-            raise NotPublishedError(f"{entity} features: nothing has been published under {self._settings.root}; run `esmm publish DAY` first")
+            raise NotPublishedError(
+                f"{entity} features: nothing has been published under {self._settings.root}; run `esmm publish DAY` first"
+            )
         store = self._open()
         known = [field.name for field in store.registry.get_feature_view(view.name, store.project, allow_cache=True).features]
         if unknown := sorted(set(features or []) - set(known)):

@@ -16,7 +16,6 @@ from components.publish.store import open_store, register
 from components.publish.views import VIEWS, View, online_folder
 from components.publish.watermark import Watermark, exclusive, read_watermark, write_watermark
 from components.settings import Settings
-from components.tables import INSTANT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +67,7 @@ def _why_skipped(day: date, mark: Watermark) -> str:
     return f"a publish of {mark.writing}, newer than {day}, was cut short; run `esmm publish {mark.writing}`"
 
 
-def _write_online(
-    day: date, snapshots: dict[View, Path], mark: Watermark, *, settings: Settings
-) -> tuple[dict[str, int], dict[str, int]]:
+def _write_online(day: date, snapshots: dict[View, Path], mark: Watermark, *, settings: Settings) -> tuple[dict[str, int], dict[str, int]]:
     """Write the rows, empty the keys that left, and only then move the watermark; returns rows written and emptied per view."""
     root, chunk_rows = settings.root, settings.publish.write_rows
     store = open_store(settings)
@@ -104,7 +101,7 @@ def _write_gone(view: View, snapshot: Path, *, day: date, root: Path) -> Path:
     gone = online_folder(root) / f"{view.name}.gone.parquet"
     features = pl.scan_parquet(snapshot)
     left = pl.scan_parquet(_keys_path(root, view)).join(features.select(view.key), on=view.key, how="anti")
-    end = pl.lit(datetime.combine(day + timedelta(days=1), time(), UTC)).cast(INSTANT)
+    end = pl.lit(datetime.combine(day + timedelta(days=1), time(), UTC))
     sink(pl.concat([features.clear(), left], how="diagonal").with_columns(event_timestamp=end).sort(view.key), gone)
     return gone
 
@@ -137,5 +134,3 @@ def _chunks(path: Path, rows: int) -> Iterator["pd.DataFrame"]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=rows):
             yield pa.Table.from_batches([batch]).to_pandas(types_mapper=pd.ArrowDtype)
-
-

@@ -94,8 +94,12 @@ async def _read_question(request: Request) -> Question:
 
 def main() -> None:
     """Serve until stopped. No access log: its lines would hold users' keys."""
+    import feast  # noqa: F401 - takes seconds: here, and not in the first lookup
+
     settings = load_settings()
-    uvicorn.run(create_app(settings), host=settings.services.host, port=settings.services.lookup_port, access_log=False, log_level="warning")
+    uvicorn.run(
+        create_app(settings), host=settings.services.host, port=settings.services.lookup_port, access_log=False, log_level="warning"
+    )
 
 
 if __name__ == "__main__":

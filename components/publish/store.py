@@ -1,7 +1,7 @@
 """Opening the Feast feature store, and registering the declarations of `features/` in it when they changed."""
 
 import hashlib
-import importlib.util
+import runpy
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -42,7 +42,7 @@ def registry_url(settings: Settings) -> str:
         return chosen
     from components.database import database_url
 
-    return database_url(settings, "feast")
+    return database_url(settings, "feast").replace("postgresql://", "postgresql+psycopg://", 1)  # Feast does so too, with a warning
 
 
 def online_config(settings: Settings) -> dict[str, Any]:
@@ -55,22 +55,19 @@ def online_config(settings: Settings) -> dict[str, Any]:
     if kind == "redis":
         return {"type": "redis", "connection_string": url}
     parts = make_url(url)
-    server = {"host": parts.host, "port": parts.port or 5432, "database": parts.database, "user": parts.username, "password": parts.password}
-    return {"type": "postgres", "sslmode": parts.query.get("sslmode", "prefer"), **server}
+    login = {"user": parts.username, "password": parts.password}
+    place = {"host": parts.host, "port": parts.port or 5432, "database": parts.database}
+    return {"type": "postgres", **place, **login, "sslmode": parts.query.get("sslmode", "prefer")}
 
 
 def declarations(root: Path) -> list[Any]:
     """Return the Feast objects that `features/` declares, their sources under `root`; new objects at every call."""
     from feast import Entity, FeatureService, FeatureView
 
-    spec = importlib.util.spec_from_file_location(DECLARATIONS.stem, DECLARATIONS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    names = runpy.run_path(str(DECLARATIONS))
     for view in VIEWS:
-        getattr(module, view.name).batch_source.file_options.uri = str(offline_folder(root) / view.name)
-    return [found for found in vars(module).values() if isinstance(found, (Entity, FeatureService, FeatureView))]
+        names[view.name].batch_source.file_options.uri = str(offline_folder(root) / view.name)
+    return [found for found in names.values() if isinstance(found, (Entity, FeatureService, FeatureView))]
 
 
 def register(store: "FeatureStore", settings: Settings) -> bool:
@@ -80,8 +77,8 @@ def register(store: "FeatureStore", settings: Settings) -> bool:
     """
     declared = declarations(settings.root)
     stamp = online_folder(settings.root) / "declarations.sha256"
-    protos = [found.to_proto().spec.SerializeToString(deterministic=True) for found in declared]
-    digest = hashlib.sha256(b"\0".join([settings.publish.online_store.encode(), *protos])).hexdigest()
+    parts = [DECLARATIONS.read_bytes(), str(settings.root).encode(), settings.publish.online_store.encode()]
+    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     applied = {found.name for found in (*store.list_entities(), *store.list_feature_views(), *store.list_feature_services())}
     unchanged = stamp.exists() and stamp.read_text(encoding="utf-8").strip() == digest
     if unchanged and applied.issuperset(found.name for found in declared):

@@ -52,17 +52,28 @@ def configure(settings: Settings, database: str, *, dags: Path, schedule: bool) 
             "simple_auth_manager_passwords_file": keys.airflow_passwords(home, USER),
         },
         "database": {"sql_alchemy_conn": database},
-        "logging": {"base_log_folder": home / "logs" / "airflow"},
-        "api": {"host": host, "port": port, "base_url": f"http://{_in_url(host)}:{port}", "workers": 1, "secret_key": keys.token(home, "airflow_api")},
+        "logging": {
+            "base_log_folder": home / "logs" / "airflow",
+            "dag_processor_child_process_log_directory": home / "logs" / "airflow" / "dag_processor",
+        },
+        "api": {
+            "host": host,
+            "port": port,
+            "base_url": f"http://{_in_url(host)}:{port}",
+            "workers": 1,
+            "secret_key": keys.token(home, "airflow_api"),
+        },
         "api_auth": {"jwt_secret": keys.token(home, "airflow_jwt")},
         "scheduler": {
             "use_job_schedule": schedule,
             "scheduler_idle_sleep_time": 0.5,
             "max_dagruns_per_loop_to_schedule": 100,  # 20 running runs would keep a backfill's from being looked at (apache/airflow 58554)
         },
-        "dag_processor": {"parsing_processes": 1, "dag_processor_child_process_log_directory": home / "logs" / "airflow" / "dag_processor"},
+        "dag_processor": {"parsing_processes": 1},
     }
-    lines = (f"[{section}]\n" + "".join(f"{key} = {_escaped(value)}\n" for key, value in values.items()) for section, values in sections.items())
+    lines = (
+        f"[{section}]\n" + "".join(f"{key} = {_escaped(value)}\n" for key, value in values.items()) for section, values in sections.items()
+    )
     write_text(airflow_home(settings) / "airflow.cfg", "\n".join(lines))
 
 
@@ -81,7 +92,6 @@ def run_commands(commands: Sequence[Sequence[str]], environment: Mapping[str, st
         process = subprocess.Popen(
             [sys.executable, "-m", "components.services.airflow_commands"],
             env=dict(environment),
-            cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

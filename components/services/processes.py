@@ -5,6 +5,7 @@ Each service leads a session of its own. Children, workers and tasks stay in it 
 
 import os
 import signal
+import time
 from collections.abc import Iterable
 from typing import Self
 
@@ -52,10 +53,10 @@ def end_all(processes: Iterable[psutil.Process], *, grace_s: float) -> None:
     left = list(processes)
     for process in left:
         _signal(process, signal.SIGTERM)
-    _, left = psutil.wait_procs(left, timeout=grace_s)
+    left = _wait_for(left, seconds=grace_s)
     for process in left:
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=10)
+    _wait_for(left, seconds=10)
 
 
 def end_session(leader: Identity, *, grace_s: float) -> None:
@@ -63,6 +64,14 @@ def end_session(leader: Identity, *, grace_s: float) -> None:
     end_all(session_of(leader), grace_s=grace_s)
     for _ in range(5):
         end_all(session_of(leader), grace_s=1)
+
+
+def _wait_for(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Process]:
+    """Return those that are still there after a time; one that only waits to be reaped has ended."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def _with_descendants(processes: set[psutil.Process]) -> set[psutil.Process]:
@@ -91,7 +100,7 @@ def _is_zombie(pid: int) -> bool:
 
 def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -24,23 +24,6 @@ _log = logging.getLogger(__name__)
 _TAIL_LINES = 15
 
 
-@dataclass(frozen=True)
-class Service:
-    """One process to run."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    """All of it: nothing is inherited."""
-    ready: Callable[[Path], bool]
-    """Whether it answers yet; given its log file."""
-    host: str = ""
-    port: int = 0
-    """Port that it will listen on; 0 for none."""
-    port_setting: str = ""
-    """The setting to change when the port is taken."""
-
-
 class Running(BaseModel):
     """One started service, as kept in the state file."""
 
@@ -56,19 +39,36 @@ class Running(BaseModel):
         return self.leader.process() is not None
 
 
+@dataclass(frozen=True)
+class Service:
+    """One process to run."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    """All of it: nothing is inherited."""
+    ready: Callable[[Running], bool]
+    """Whether it answers yet."""
+    host: str = ""
+    port: int = 0
+    """Port that it will listen on; 0 for none."""
+    port_setting: str = ""
+    """The setting to change when the port is taken."""
+
+
 class State(BaseModel):
     """The state file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     services: tuple[Running, ...] = ()
-    """In the order in which they were started."""
+    """In the order in which they were first started: one that was started again keeps its place."""
 
 
 class Supervisor:
     """The services of one home."""
 
-    def __init__(self, home: Path, *, start_s: float = 180, grace_s: float = 15) -> None:
+    def __init__(self, home: Path, *, start_s: float = 180, grace_s: float = 10) -> None:
         """Name the home; nothing is created yet."""
         self.folder = home / "services"
         self.logs = home / "logs" / "services"
@@ -93,18 +93,40 @@ class Supervisor:
         except FileNotFoundError:
             return ()
 
-    def start(self, services: Sequence[Service]) -> None:
-        """Start the services that do not run, together, and wait until all answer.
-
-        Raises ServiceError naming the setting when a port is taken, and the log when a service ends or does not answer in time.
-        """
+    def missing(self, services: Sequence[Service]) -> list[Service]:
+        """Return those of the services that do not run."""
         alive = {running.name for running in self.running() if running.is_alive}
-        missing = [service for service in services if service.name not in alive]
-        for service in missing:
-            _refuse_taken_port(service)
+        return [service for service in services if service.name not in alive]
+
+    def refuse_taken_ports(self, services: Sequence[Service]) -> None:
+        """Raise ServiceError naming the setting when a missing service's port is taken."""
+        for service in self.missing(services):
+            if service.port and is_taken(service.host, service.port):
+                raise ServiceError(
+                    f"{service.name}: port {service.port} of {service.host} is taken by another program;"
+                    f" end that one or set {service.port_setting} to a free port"
+                )
+
+    def launch(self, services: Sequence[Service]) -> None:
+        """Start the services that do not run; none is waited for."""
+        missing = self.missing(services)
+        self.refuse_taken_ports(missing)
         for service in missing:
             self._launch(service)
-        self._wait(services)
+
+    def wait(self, services: Sequence[Service]) -> None:
+        """Wait until every service answers. Raises ServiceError naming the log when one ends or does not answer in time."""
+        deadline = time.monotonic() + self.start_s
+        waiting = list(services)
+        while waiting:
+            for dead in self.dead({service.name for service in services}):
+                raise ServiceError(f"{dead.name} ended while starting; {tail(dead.log)}")
+            if time.monotonic() > deadline:
+                name = waiting[0].name
+                raise ServiceError(f"{name} does not answer after {self.start_s:.0f} s; {tail(self.log_of(name))}")
+            running = {one.name: one for one in self.running()}
+            waiting = [service for service in waiting if not service.ready(running[service.name])]
+            time.sleep(0.3 if waiting else 0)
 
     def stop(self, *names: str) -> list[str]:
         """Stop the named services, or all, last started first; return the names of those that still ran. Safe to repeat."""
@@ -129,7 +151,8 @@ class Supervisor:
 
     def _launch(self, service: Service) -> None:
         _log.info("starting %s", service.name)
-        self.stop(service.name)  # what a crash left of it
+        for crashed in self.dead({service.name}):
+            end_session(crashed.leader, grace_s=self.grace_s)
         log = self.log_of(service.name)
         self.logs.mkdir(parents=True, exist_ok=True)
         if log.exists():
@@ -144,23 +167,12 @@ class Supervisor:
                 start_new_session=True,
             )
         leader = Identity.of(started.pid)
-        self._keep((*self.running(), Running(name=service.name, leader=leader, log=log)))
+        known = {running.name: running for running in self.running()}
+        self._keep({**known, service.name: Running(name=service.name, leader=leader, log=log)}.values())
         _started[leader] = started
 
     def _keep(self, services: Iterable[Running]) -> None:
         write_text(self.folder / "state.json", State(services=tuple(services)).model_dump_json(indent=1) + "\n")
-
-    def _wait(self, services: Sequence[Service]) -> None:
-        deadline = time.monotonic() + self.start_s
-        waiting = list(services)
-        while waiting:
-            for dead in self.dead({service.name for service in services}):
-                raise ServiceError(f"{dead.name} ended while starting; {tail(dead.log)}")
-            if time.monotonic() > deadline:
-                name = waiting[0].name
-                raise ServiceError(f"{name} does not answer after {self.start_s:.0f} s; {tail(self.log_of(name))}")
-            waiting = [service for service in waiting if not service.ready(self.log_of(service.name))]
-            time.sleep(0.3 if waiting else 0)
 
 
 _started: dict[Identity, subprocess.Popen[bytes]] = {}
@@ -171,14 +183,6 @@ def tail(log: Path) -> str:
     """Name a log file and quote its end."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
     return f"see {log}" + (", which ends:\n  " + "\n  ".join(lines) if lines else "")
-
-
-def _refuse_taken_port(service: Service) -> None:
-    if service.port and is_taken(service.host, service.port):
-        raise ServiceError(
-            f"{service.name}: port {service.port} of {service.host} is taken by another program;"
-            f" end that one or set {service.port_setting} to a free port"
-        )
 
 
 def is_taken(host: str, port: int) -> bool:

@@ -21,7 +21,9 @@ class RowwiseAdagrad:
     @torch.no_grad()
     def step(self, table_RW: Tensor, rows_U: Tensor, leaf_UW: Tensor) -> None:
         """Move the touched rows of the table against the gradient of `leaf`, which holds their values; no other row is read or written."""
-        gradient_UW = _gradient(leaf_UW)
+        if leaf_UW.grad is None:
+            raise ValueError("leaf: expected a gradient, found none; call backward() first")
+        gradient_UW = leaf_UW.grad
         accumulated_U = self.accumulator_R[rows_U] + gradient_UW.square().mean(dim=1)
         self.accumulator_R[rows_U] = accumulated_U
         table_RW[rows_U] = leaf_UW - gradient_UW * (self.learning_rate / (accumulated_U.sqrt() + _EPSILON)).unsqueeze(1)
@@ -40,9 +42,3 @@ def adam(network: nn.Module, learning_rate: float, state: dict[str, Tensor]) -> 
 def adam_state(network: nn.Module, optimiser: torch.optim.Adam) -> dict[str, Tensor]:
     """Return Adam's state as named tensors."""
     return {f"adam.{name}.{part}": optimiser.state[parameter][part] for name, parameter in network.named_parameters() for part in _MOMENTS}
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    assert leaf.grad is not None, "backward() comes before step()"
-    return leaf.grad
-

@@ -51,7 +51,7 @@ def _judge(bands: list[Band], measures: Measures) -> Iterator[Any]:
     for band in bands:
         value = measures[band.measure]
         told = {"column": band.measure, "severity": band.severity}
-        text = f"{band.measure}: {band.meaning}, in {show_range(band.low, band.high)}; measured {show(value)}"
+        text = f"{band.measure}: {band.meaning}; expected {show_range(band.low, band.high)}; measured {show(value)}"
         yield gxe.ExpectColumnValuesToBeBetween(**told, min_value=band.low, max_value=band.high, description=text)
         if band.measure in _RATES:
             yield gxe.ExpectColumnValuesToNotBeNull(**told, description=f"{band.measure} is defined; measured {show(value)}")

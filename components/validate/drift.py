@@ -58,11 +58,9 @@ def stability_index(day: Histogram, before: Sequence[Histogram]) -> float:
 def compare(num_rows: int, histograms: Mapping[str, Histogram], before: Sequence[Before], *, columns: Sequence[str]) -> Comparison:
     """Compare a table of a day with the same table of earlier days.
 
-    before: each earlier day's `measures` and `histograms` of the table. Returns `count_ratio` and `<column>_psi`, and a line for
-    each of them that cannot be told.
+    before: each earlier day's `measures` and `histograms` of the table, at least one.
+    Returns `count_ratio` and `<column>_psi`, and a line for each of them that cannot be told.
     """
-    if not before:
-        return {}, ["drift was not run: no earlier day has a profile"]
     found: dict[str, float] = {}
     missing: list[str] = []
     mean = math.fsum(earlier["measures"]["num_rows"] for earlier in before) / len(before)

@@ -31,7 +31,7 @@ def describe_failure(
     """Turn what Great Expectations reports of a failed expectation into one line's worth of words."""
     pair = [arguments[name] for name in ("column_A", "column_B") if name in arguments]
     column = ", ".join(pair) or str(arguments.get("column", ""))
-    return Failure(severity, table, expectation, column, _expected(expectation, arguments), _found(result))
+    return Failure(severity, table, expectation, column, _expected(expectation, arguments), _found(expectation, result))
 
 
 def show(value: Any) -> str:
@@ -65,13 +65,16 @@ def _expected(expectation: str, arguments: Mapping[str, Any]) -> str:
         return show_range(arguments.get("min_value"), arguments.get("max_value"))
     share = arguments.get("mostly", 1)
     words = "unique values" if expectation.endswith("unique") else "no null"
-    return words if share == 1 else f"{words} in {share:.6g} of the rows"
+    return words if share == 1 else f"{words} in at least {share:.6g} of the rows"
 
 
-def _found(result: Mapping[str, Any]) -> str:
+def _found(expectation: str, result: Mapping[str, Any]) -> str:
     if "observed_value" in result:
         return show(result["observed_value"])
     values: Sequence[Any] = result.get("partial_unexpected_list") or [None]
     if result["element_count"] == 1:
         return show(values[0])
-    return f"{result['unexpected_count']} of {result['element_count']} rows, such as {', '.join(show(value) for value in values[:_SHOWN])}"
+    if expectation.endswith("not_be_null"):
+        return f"{result['unexpected_count']} null of {result['element_count']} sampled rows"
+    examples = ", ".join(show(value) for value in values[:_SHOWN])
+    return f"{result['unexpected_count']} of {result['element_count']} sampled rows, such as {examples}"

@@ -1,4 +1,4 @@
-"""The exact profile of one table of a day, computed lazily by Polars in one streaming pass, and its deterministic row sample.
+"""The exact profile of one table of a day, streamed by Polars in one pass; its histograms, and its deterministic row sample.
 
 Exact, so it is what the gate looks at; the rows are examples for the reader of the Data Docs.
 """
@@ -40,9 +40,8 @@ def measure(frame: pl.LazyFrame, subject: Subject, *, sample_rows: int) -> Measu
     found = describe_schema(frame.collect_schema(), subject)
     if found != AS_DECLARED:
         return Measured({"schema": found, "num_rows": frame.select(pl.len()).collect(engine="streaming").item()})
-    counted = frame.select(**_counts(subject))
-    labelled = count_labels(frame, subject.drifting)
-    counts, labels, rows, examples = pl.collect_all([counted, labelled, *_samples(frame, subject, sample_rows)], engine="streaming")
+    passes = (frame.select(**_counts(subject)), count_labels(frame, subject.drifting), *_samples(frame, subject, sample_rows))
+    counts, labels, rows, examples = (query.collect(engine="streaming") for query in passes)  # collect_all: no faster, a third more memory
     measures = {"schema": found, **_rates(counts.row(0, named=True), subject)}
     repeated = [_repeated(frame, subject)] if measures["num_repeated_keys"] else []
     shown = rows
@@ -53,11 +52,7 @@ def measure(frame: pl.LazyFrame, subject: Subject, *, sample_rows: int) -> Measu
 
 def describe_schema(found: Mapping[str, Any], subject: Subject) -> str:
     """Return "as declared", or every column that is missing, has another type or is unknown, in one line."""
-    wrong = [
-        f"{name} is {found[name] if name in found else 'missing'}, not {dtype}"
-        for name, dtype in subject.schema.items()
-        if found.get(name) != dtype
-    ]
+    wrong = [f"{name} is {found.get(name, 'missing')}, not {dtype}" for name, dtype in subject.schema.items() if found.get(name) != dtype]
     unknown = [f"{name} is unknown" for name in found if name not in subject.schema and name != subject.partition]
     return "; ".join(wrong + unknown) or AS_DECLARED
 

@@ -4,32 +4,35 @@ Great Expectations' pages load scripts, styles and a logo from six hosts; its in
 So the pages keep their own text and tables, get a small style, and the index is ours.
 """
 
+import errno
+import itertools
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from components.validate.failures import Failure, show
 
 _REMOTE = re.compile(r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?://[^>]*>", re.DOTALL)
 _STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222; background: #fff }
-table { border-collapse: collapse; display: block; overflow-x: auto } td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }
 .critical, .fa-times::before { color: #b00020 } .warning, .fa-exclamation-triangle::before { color: #9a5b00 } .ok { color: #11692b }
 .fa-check-circle::before { content: "passed"; color: #11692b } .fa-times::before { content: "failed" }
 .fa-exclamation-triangle::before { content: "raised" } nav ul { display: block }
+.card:has(.btn-group-toggle), [data-toggle="collapse"], footer { display: none }
 </style>"""
 _INDEX = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Validation of {{ summary.day }}</title>{{ style }}</head><body>
+<title>Validation of {{ summary.day }}</title></head><body>
 <h1>Validation of {{ summary.day }}: <span class="{{ verdict }}">{{ verdict }}</span></h1>
 {% if summary.raised %}<h2>Could not be evaluated</h2><ul>{% for line in summary.raised %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 <h2>Failed expectations</h2>
@@ -39,7 +42,8 @@ _INDEX = """<!doctype html>
 {% else %}<p>None.</p>{% endif %}
 <h2>Not run</h2><ul>{% for line in summary.profile.not_run %}<li>{{ line }}</li>{% else %}<li>Nothing was left out.</li>{% endfor %}</ul>
 <h2>Suites</h2><table><tr><th>suite<th>results<th>expectations</tr>
-{% for name, results, suite in pages %}<tr><td>{{ name }}<td><a href="{{ results }}">results</a><td><a href="{{ suite }}">expectations</a></tr>
+{% for name, results, suite in pages %}<tr><td>{{ name }}<td><a href="{{ results }}">results</a>
+<td><a href="{{ suite }}">expectations</a></tr>
 {% endfor %}</table>
 <p>A suite named after a table judges its exact profile; one named <i>table</i>_rows shows examples from a sample, as warnings.</p>
 <h2>Exact profile</h2>
@@ -68,26 +72,42 @@ def publish_site(docs: Path) -> Iterator[Path]:
         site = aside / "new"
         site.mkdir()
         yield site
-        if docs.exists():
-            docs.replace(aside / "old")
-        site.replace(docs)
+        _take_place(site, docs, aside)
     finally:
         shutil.rmtree(aside)
 
 
 def write_index(site: Path, summary: Summary) -> None:
-    """Make the pages below `site` self-contained and write their index."""
-    shutil.rmtree(site / "static")  # fonts and pictures that no page left here refers to
-    for page in sorted(site.rglob("*.html")):
-        text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
-        page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), encoding="utf-8")
+    """Write the index of the pages below `site` and make them all self-contained."""
     pages = [
         (page.stem, next(site.glob(f"validations/{page.stem}/**/*.html")).relative_to(site).as_posix(), page.relative_to(site).as_posix())
         for page in sorted(site.glob("expectations/*.html"))
     ]
     template = Environment(autoescape=True).from_string(_INDEX)
-    html = template.render(summary=summary, pages=pages, verdict=_verdict(summary), show=show, style=Markup(_STYLE))
+    html = template.render(summary=summary, pages=pages, verdict=_verdict(summary), show=show)
     (site / "index.html").write_text(html, encoding="utf-8")
+    _make_self_contained(site)
+
+
+def _make_self_contained(site: Path) -> None:
+    shutil.rmtree(site / "static")  # fonts and pictures that no page refers to any more
+    for page in site.rglob("*.html"):
+        text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
+        page.write_text(text.replace("</head>", f"{_STYLE}</head>", 1), encoding="utf-8")
+
+
+def _take_place(site: Path, docs: Path, aside: Path) -> None:
+    """Rename `site` to `docs`; when another run of the day does the same meanwhile, the last one stands, whole."""
+    for attempt in itertools.count():
+        with suppress(FileNotFoundError):
+            docs.replace(aside / f"old-{attempt}")
+        try:
+            site.replace(docs)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            return
 
 
 def _verdict(summary: Summary) -> str:

@@ -8,7 +8,7 @@ import great_expectations as gx
 from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 
 from components.validate.batches import Batch
-from components.validate.failures import Failure, describe_failure
+from components.validate.failures import Failure, Severity, describe_failure
 
 
 class ExpectationRaisedError(RuntimeError):
@@ -28,7 +28,7 @@ def run_suites(batches: Sequence[Batch], *, run_name: str, site: Path) -> tuple[
     for batch in batches:
         whole = source.add_dataframe_asset(batch.suite.name).add_batch_definition_whole_dataframe("all")
         definition = gx.ValidationDefinition(name=batch.suite.name, data=whole, suite=context.suites.add(batch.suite))
-        shape = {"result_format": "SUMMARY", **({"unexpected_index_column_names": [batch.key]} if batch.key else {})}
+        shape = {"result_format": "COMPLETE", **({"unexpected_index_column_names": [batch.key]} if batch.key else {})}
         added = context.validation_definitions.add(definition)
         outcome = added.run(batch_parameters={"dataframe": batch.frame}, result_format=shape, run_id=run_id)
         raised.extend(f"{batch.table}: {line}" for line in _read_raised(outcome))
@@ -59,7 +59,8 @@ def _read_failures(table: str, outcome: Any) -> Iterator[Failure]:
         if answer.success or _exceptions(answer):
             continue
         asked = answer.expectation_config
-        yield describe_failure(table, str(asked.severity.value), asked.type, arguments=asked.kwargs, result=answer.result)
+        severity: Severity = "critical" if asked.severity.value == "critical" else "warning"
+        yield describe_failure(table, severity, asked.type, arguments=asked.kwargs, result=answer.result)
 
 
 def _read_raised(outcome: Any) -> Iterator[str]:

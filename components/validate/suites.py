@@ -41,7 +41,7 @@ class Validation:
     failures: list[Failure]
     """Critical ones first."""
     profile: dict[str, Any]
-    """The exact profile, of JSON types: `day`, `tables` (name -> `measures`, `histograms`) and `not_run` (what was not checked, and why)."""
+    """The exact profile, of JSON types: `day`, `success`, `tables` (name -> `measures`, `histograms`) and `not_run` (reasons)."""
     docs_index: Path
 
 
@@ -51,7 +51,8 @@ def validate_day(
     """Judge a day's tables against their suites and leave Data Docs in the folder `docs`, replacing those of an earlier run.
 
     frames: rows in any order. accounting: per kind, or per file of a kind, the counts of ingest. history: the `profile` of earlier
-    days; without any, drift is not run, and the profile says so. Raises ExpectationRaisedError when a check could not be evaluated.
+    days, of which those that failed are no reference; without any, drift is not run, and the profile says so.
+    Raises ExpectationRaisedError when a check could not be evaluated: that is no verdict on the data.
     """
     profile: dict[str, Any] = {"day": str(day), "tables": {}, "not_run": []}
     batches: list[Batch] = []
@@ -72,7 +73,8 @@ def validate_day(
             f"validate {day}: expected every check to be evaluated, found {len(raised)} that raised: {'; '.join(raised)}. "
             f"The data are not judged. Data Docs: {index}. Mend the suite or its host, then rerun validate"
         )
-    return Validation(all(failure.severity != "critical" for failure in failures), failures, profile, index)
+    success = all(failure.severity != "critical" for failure in failures)
+    return Validation(success, failures, {**profile, "success": success}, index)
 
 
 def _or_empty(frame: pl.LazyFrame | None, subject: Subject) -> pl.LazyFrame:
@@ -86,7 +88,9 @@ def _complete(measured: Measured, subject: Subject, accounting: Records, history
         return ["all but its columns and its number of rows was not run: the columns are not as declared"]
     if subject.name != "samples":
         measured.measures.update(_measure_intake([record for record in accounting if record["kind"] == subject.name]))
-    before = [earlier["tables"][subject.name] for earlier in history if subject.name in earlier["tables"]]
+    before = [earlier["tables"][subject.name] for earlier in history if earlier["success"] and subject.name in earlier["tables"]]
+    if not before:
+        return ["drift was not run: no earlier day that passed has a profile of the table"]
     drift, not_run = compare(measured.measures["num_rows"], measured.histograms, before, columns=subject.drifting)
     measured.measures.update(drift)
     return not_run

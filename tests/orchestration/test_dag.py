@@ -35,6 +35,7 @@ tasks = {
     task.task_id: {
         "downstream": sorted(task.downstream_task_ids),
         "depends_on_past": task.depends_on_past,
+        "wait_for_downstream": task.wait_for_downstream,
         "ignore_first": task.ignore_first_depends_on_past,
         "pool": task.pool,
         "retries": task.retries,
@@ -61,9 +62,10 @@ def test_the_dag_has_the_eight_steps_and_their_edges(dag: dict[str, Any]) -> Non
     assert {(name, after) for name, task in dag["tasks"].items() for after in task["downstream"]} == EDGES
 
 
-def test_only_aggregate_and_train_wait_for_the_day_before(dag: dict[str, Any]) -> None:
+def test_preparation_is_free_and_features_training_and_verdicts_go_in_day_order(dag: dict[str, Any]) -> None:
     waiting = {name for name, task in dag["tasks"].items() if task["depends_on_past"]}
-    assert waiting == {"aggregate", "train"}
+    assert waiting == {"aggregate", "train", "evaluate"}
+    assert [name for name, task in dag["tasks"].items() if task["wait_for_downstream"]] == ["evaluate"]
     assert all(dag["tasks"][name]["ignore_first"] for name in waiting)
 
 

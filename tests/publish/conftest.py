@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ Rows = dict[str, int]
 def snapshot(table: Table, day: date, rows: Rows) -> pl.LazyFrame:
     """Features of a day: number n gives counts n, rates n / 10, ages null where n is even, a list of n ids."""
     entity = table.name.removesuffix("_features")
+    lists = {f"user_click_{what}_30d": what for what in ("items", "categories")} if table is USER_FEATURES else {}
     values: list[dict[str, Any]] = [
         {
             table.key[0]: key,
@@ -26,7 +28,7 @@ def snapshot(table: Table, day: date, rows: Rows) -> pl.LazyFrame:
             **{f"{entity}_{what}_count_{window}": n for what in ("impression", "click", "action", "conversion") for window in ("1d", "7d")},
             **{f"{entity}_{what}_rate_7d": n / 10 for what in ("click", "conversion")},
             **{f"{entity}_{what}_age_s_30d": n if n % 2 else None for what in ("impression", "click")},
-            **({f"user_click_{what}_30d": [f"{what}-{i}" for i in range(n)] for what in ("items", "categories")} if entity == "user" else {}),
+            **{name: [f"{what}-{i}" for i in range(n)] for name, what in lists.items()},
             "day": day,
         }
         for key, n in rows.items()
@@ -34,17 +36,30 @@ def snapshot(table: Table, day: date, rows: Rows) -> pl.LazyFrame:
     return pl.LazyFrame(values, schema={**table.columns(None), "day": pl.Date})  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, publish={"registry_url": f"sqlite:///{tmp_path}/registry.db", "write_rows": 2})  # type: ignore[arg-type]
-
-
 Publish = Callable[..., Published]
 
 
-@pytest.fixture
-def publish(settings: Settings) -> Publish:
-    def run(day: date, users: Rows, items: Rows | None = None) -> Published:
+@pytest.fixture(scope="session")
+def settle() -> Callable[[Path], Settings]:
+    def at(home: Path) -> Settings:
+        return Settings(home=home, publish={"registry_url": f"sqlite:///{home}/registry.db", "write_rows": 2})
+
+    return at
+
+
+@pytest.fixture(scope="session")
+def publish_to() -> Publish:
+    def run(settings: Settings, day: date, users: Rows, items: Rows | None = None) -> Published:
         return publish_day(day, snapshot(USER_FEATURES, day, users), snapshot(ITEM_FEATURES, day, items or {}), settings=settings)
 
     return run
+
+
+@pytest.fixture
+def settings(settle: Callable[[Path], Settings], tmp_path: Path) -> Settings:
+    return settle(tmp_path)
+
+
+@pytest.fixture
+def publish(publish_to: Publish, settings: Settings) -> Publish:
+    return partial(publish_to, settings)

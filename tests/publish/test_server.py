@@ -5,7 +5,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,36 +22,52 @@ DAY = date(2024, 5, 1)
 JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture
-def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """A client of a real server on a free port of loopback."""
-    monkeypatch.setenv("ESMM_LOOKUP_TOKEN", "a-token")
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="critical", access_log=False))
+@contextmanager
+def serve(settings: Settings) -> Iterator[httpx.Client]:
+    """A client, with the token, of a real server on a free port of loopback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESMM_LOOKUP_TOKEN", "a-token")
+        app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer a-token"}, timeout=60, trust_env=False) as client:
-        yield client
-    server.should_exit = True
-    thread.join(30)
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": "Bearer a-token"}, timeout=60, trust_env=False
+        ) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(30)
     assert not thread.is_alive()
 
 
 @pytest.fixture
-def published(publish: Callable[..., object], client: httpx.Client) -> httpx.Client:
-    publish(DAY, {"ann": 1, "a/b c": 2, "żółw/🐢": 3}, {"bag": 4})
-    return client
+def client(settings: Settings) -> Iterator[httpx.Client]:
+    with serve(settings) as client:
+        yield client
 
 
-def error_of(response: object) -> tuple[int, str]:
-    body = response.json()  # type: ignore[attr-defined]
+@pytest.fixture(scope="module")
+def published(
+    settle: Callable[[Path], Settings], publish_to: Callable[..., object], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    settings = settle(tmp_path_factory.mktemp("home"))
+    publish_to(settings, DAY, {"ann": 1, "a/b c": 2, "żółw/🐢": 3}, {"bag": 4})
+    with serve(settings) as client:
+        yield client
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    body = response.json()
     assert body.keys() == {"error"}
     assert body["error"].keys() == {"code", "reason"}
     assert body["error"]["reason"]
-    return response.status_code, body["error"]["code"]  # type: ignore[attr-defined]
+    return response.status_code, body["error"]["code"]
 
 
 def test_one_key_answers_its_features_and_day(published: httpx.Client) -> None:
@@ -68,6 +87,18 @@ def test_many_keys_answer_in_order_and_unknown_ones_are_not_found(published: htt
     nobody = {"key": "nobody", "found": False, "day": None, "features": None}
     ann = {"key": "ann", "found": True, "day": "2024-05-01", "features": {"user_click_count_1d": 1}}
     assert (response.status_code, response.json()) == (200, {"answers": [nobody, ann, ann]})
+
+
+def test_readers_at_the_same_time_get_their_own_answers(published: httpx.Client) -> None:
+    numbers = {"ann": 1, "a/b c": 2, "żółw/🐢": 3}
+
+    def ask(key: str) -> bool:
+        body = {"keys": [key, "nobody"], "features": ["user_click_count_1d"]}
+        first, second = published.post("/v1/features/user", json=body).json()["answers"]
+        return bool(first["features"] == {"user_click_count_1d": numbers[key]}) and not second["found"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, list(numbers) * 20))
 
 
 def test_no_keys_get_no_answers(published: httpx.Client) -> None:
@@ -149,16 +180,18 @@ def test_a_body_of_another_type_is_refused(published: httpx.Client, kind: str) -
         ("", (401, "token_missing")),
         ("a-token", (401, "token_missing")),
         ("Basic a-token", (401, "token_missing")),
-        ("Bearer ", (401, "token_missing")),
+        ("Bearer", (401, "token_missing")),
         ("Bearer a-toke", (403, "token_wrong")),
         ("Bearer a-token2", (403, "token_wrong")),
         ("Bearer żółw".encode(), (403, "token_wrong")),
     ],
 )
-@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/features/user/ann"), ("POST", "/v1/features/user"), ("GET", "/v1/features/shop/x")])
-def test_no_token_no_answer(client: httpx.Client, header: str | bytes | None, expected: tuple[int, str], method: str, path: str) -> None:
-    del client.headers["authorization"]
-    response = client.request(method, path, headers={} if header is None else {"authorization": header})  # type: ignore[dict-item]
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/features/user/ann"), ("POST", "/v1/features/user"), ("GET", "/v1/features/shop/x")]
+)
+def test_no_token_no_answer(published: httpx.Client, header: str | bytes | None, expected: tuple[int, str], method: str, path: str) -> None:
+    headers: dict[str, str | bytes] = {} if header is None else {"authorization": header}
+    response = httpx.request(method, published.base_url.join(path), headers=headers, trust_env=False)  # type: ignore[arg-type]
     assert error_of(response) == expected
     assert ("www-authenticate" in response.headers) == (expected[0] == 401)
 
@@ -170,17 +203,19 @@ def test_before_the_first_publish_lookups_say_so_and_health_is_ok(client: httpx.
     assert client.get("/health").json() == {"status": "ok", "day": None}
 
 
-def test_a_running_server_sees_the_next_publish(published: httpx.Client, publish: Callable[..., object]) -> None:
-    assert published.get("/v1/features/user/ann").json()["day"] == "2024-05-01"
+def test_a_running_server_sees_the_next_publish(client: httpx.Client, publish: Callable[..., object]) -> None:
+    publish(DAY, {"ann": 1})
+    assert client.get("/v1/features/user/ann").json()["day"] == "2024-05-01"
     publish(date(2024, 5, 2), {"bob": 1})
-    assert published.get("/v1/features/user/bob").json()["day"] == "2024-05-02"
-    assert published.get("/v1/features/user/ann").status_code == 404
-    assert published.get("/health").json()["day"] == "2024-05-02"
+    assert client.get("/v1/features/user/bob").json()["day"] == "2024-05-02"
+    assert client.get("/v1/features/user/ann").status_code == 404
+    assert client.get("/health").json()["day"] == "2024-05-02"
 
 
-def test_a_broken_store_is_a_503_that_hides_its_cause(published: httpx.Client, settings: Settings) -> None:
+def test_a_broken_store_is_a_503_that_hides_its_cause(client: httpx.Client, publish: Callable[..., object], settings: Settings) -> None:
+    publish(DAY, {"ann": 1})
     (settings.root / "online" / "online.db").write_bytes(b"not a database, at all" * 100)
-    response = published.get("/v1/features/user/ann")
+    response = client.get("/v1/features/user/ann")
     assert error_of(response) == (503, "unavailable")
     assert str(settings.root) not in response.text
 

@@ -1,0 +1,1 @@
+"""Metrics -> verdict: the gate, and the registry with its champion alias."""

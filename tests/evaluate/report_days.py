@@ -1,0 +1,89 @@
+"""Days of step records for the report's tests: real evaluations of drawn scores, literal records of the other steps."""
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from components.evaluate.metrics import evaluate
+from components.settings import Settings
+
+DAY = date(2024, 5, 3)
+KINDS = ("impressions", "clicks", "actions", "purchases")
+
+
+def scored_holdout(rows: int, *, seed: int = 1, champion: bool = True) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    logit, worth = rng.normal(-3.2, 1.0, rows), rng.normal(-2.2, 1.0, rows)
+    clicked = rng.random(rows) < 1 / (1 + np.exp(-logit))
+    converted = clicked & (rng.random(rows) < 1 / (1 + np.exp(-worth)))
+    columns = {
+        "impression_id": [f"i{n}" for n in range(rows)],
+        "item_id": [f"item{n}" for n in rng.integers(0, 200, rows)],
+        "position": rng.integers(1, 13, rows).astype(np.int32),
+        "clicked": clicked,
+        "converted": converted,
+        "scene": rng.choice(["home", "search", "<b>cart & more</b>"], rows, p=[0.6, 0.39, 0.01]),
+        "device": rng.choice(["phone", "desktop"], rows),
+        "new_user": rng.random(rows) < 0.1,
+    }
+    for role, noise in (("challenger", 0.8), ("champion", 1.0))[: 2 if champion else 1]:
+        pctr = 1 / (1 + np.exp(-logit - rng.normal(0, noise, rows)))
+        pcvr = 1 / (1 + np.exp(-worth - rng.normal(0, noise, rows)))
+        columns |= {f"{role}_pctr": pctr, f"{role}_pcvr": pcvr, f"{role}_pctcvr": pctr * pcvr}
+    return pl.DataFrame(columns)
+
+
+def evaluation(rows: int = 20_000, *, seed: int = 1, champion: bool = True) -> dict:
+    found = evaluate(scored_holdout(rows, seed=seed, champion=champion), settings=Settings(), slices=("scene", "device"))
+    for role in ("challenger", "champion"):
+        if found["models"][role]:
+            found["models"][role]["version"] = f"2024-05-0{seed}-a1b2c3d4e5f6"
+    return {**found, "day": str(DAY), "step": "evaluate", "table_version": 7, "seconds": 4.2}
+
+
+def ingested(kind: str) -> dict:
+    name = f"{kind}/day=2024-05-03/part-0-with-a-rather-long-name-as-exporters-like-them.ndjson.gz"
+    counts = {"rows_in": 202_216, "accepted": 200_000, "exact_duplicates": 2000, "conflicting_duplicates": 200, "quarantined": 16}
+    return {"kind": kind, "files": [{"file": name, **counts}], **counts, "table_version": 3, "seconds": 1.5}
+
+
+def whole_day(*, seed: int = 1, champion: bool = True, verdict: str = "promote", home: str = "/srv/esmm") -> dict[str, dict]:
+    """All records of a day that ran to its end."""
+    failure = {"severity": "warning", "table": "impressions", "expectation": "expect_column_psi", "column": "scene"}
+    reason = "CVR AUC difference +0.0123, lower bound -0.0045 is at least the margin -0.0200"
+    counts = {"samples": 200_000, "clicks": 9_700, "actions": 2_300, "conversions": 840}
+    return {
+        **{f"ingest-{kind}": ingested(kind) for kind in KINDS},
+        "label": {**counts, "labelled_through": "2024-05-04T00:00:00+00:00", "table_version": 5, "seconds": 2.0},
+        "validate": {
+            "success": True,
+            "failures": [{**failure, "expected": "<= 0.25", "found": "0.31"}],
+            "docs": f"{home}/docs/day={DAY}/index.html",
+            "seconds": 11.3,
+        },
+        "aggregate": {"users": 8700, "items": 8300, "user_version": 5, "item_version": 6, "seconds": 3.0},
+        "publish": {"online_rows": {"user_activity": 8700}, "online": True, "reason": "newest day", "seconds": 2.5},
+        "train": {
+            "version": f"2024-05-0{seed}-a1b2c3d4e5f6",
+            "parent": "2024-05-02-0f0f0f0f0f0f" if champion else None,
+            "rows": 200_100,
+            "clicks": 9_800,
+            "conversions": 850,
+            "rows_from": "2024-05-02T18:00:00+00:00",
+            "seconds": 14.0,
+        },
+        "evaluate": evaluation(seed=seed, champion=champion),
+        "promote": {
+            "verdict": verdict,
+            "reason": reason,
+            "moved": verdict == "promote",
+            "challenger": f"2024-05-0{seed}-a1b2c3d4e5f6",
+            "champion": f"2024-05-0{seed}-a1b2c3d4e5f6",
+            "seconds": 1.0,
+        },
+    }
+
+
+def delays() -> pl.Series:
+    return pl.Series(np.random.default_rng(4).lognormal(np.log(400), 1.5, 840).astype(np.int64))

@@ -1,0 +1,41 @@
+import numpy as np
+import torch
+
+from components.model.embedding import RowIndex, embed
+from components.model.encoding import encode
+
+
+def plain_embed(table, encoded, layout):
+    rows = []
+    for sample in range(len(encoded)):
+        parts = [table[row] for row in encoded.ids_NS[sample]]
+        for place, field in enumerate(layout.lists):
+            segment = sample * len(layout.lists) + place
+            entries = encoded.values_E[encoded.offsets_NL[segment] : encoded.offsets_NL[segment + 1]]
+            pooled = sum((table[row] for row in entries), np.zeros(table.shape[1]))
+            parts.append(pooled / max(len(entries), 1) if field.pooling == "mean" else pooled)
+        rows.append(np.concatenate(parts))
+    return np.stack(rows)
+
+
+def test_embeddings_equal_the_plain_loop(samples, layout):
+    encoded = encode(samples, layout)
+    table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1))
+    np.testing.assert_allclose(embed(table, encoded, layout).numpy(), plain_embed(table.double().numpy(), encoded, layout), rtol=1e-5)
+
+
+def test_padded_empty_and_missing_lists_contribute_zero(samples, layout):
+    x_BFW = embed(torch.ones(layout.rows, 4), encode(samples, layout), layout).view(4, 5, 4)
+    assert x_BFW[:, 3, 0].tolist() == [1, 1, 0, 0]  # mean over 3 entries; over the 1 that is not padding; empty; null
+    assert x_BFW[:, 4, 0].tolist() == [1, 3, 0, 0]  # sums
+
+
+def test_a_batch_in_terms_of_its_distinct_rows_embeds_alike(samples, layout):
+    index = RowIndex(layout.rows)
+    table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1))
+    for first, last in ((0, 4), (1, 2), (2, 4)):  # the index is used again and again
+        batch = encode(samples, layout).slice(first, last)
+        touched = index.touched(batch)
+        assert sorted(touched.rows_U) == sorted({*batch.ids_NS.ravel().tolist(), *batch.values_E.tolist()})
+        found = embed(table[torch.from_numpy(touched.rows_U)], touched.samples, layout)
+        assert torch.equal(found, embed(table, batch, layout))

@@ -15,6 +15,7 @@ from components.settings import Settings
 
 HELD = "holding the embedded PostgreSQL server"
 _SECONDS = 10
+_ATTEMPTS = 3
 _CREATE_LOCK = 20180430
 """Key of the advisory lock under which databases are created: two creations at once would trip over their template."""
 
@@ -35,13 +36,13 @@ def database_url(settings: Settings, name: str) -> str:
 
     Raises ServiceError where the server cannot be reached or the database neither exists nor may be created.
     """
-    for attempt in range(3):
-        url = urlunsplit(urlsplit(server_url(settings))._replace(path=f"/{name}"))
+    for attempt in range(_ATTEMPTS):
         try:
+            url = urlunsplit(urlsplit(server_url(settings))._replace(path=f"/{name}"))
             _ensure(url, name)
             return url
         except ServiceError:
-            if attempt == 2 or settings.database.url.get_secret_value():
+            if attempt == _ATTEMPTS - 1 or settings.database.url.get_secret_value():
                 raise  # the embedded server may have crashed just now: joining it again starts it
     raise AssertionError("unreachable")
 

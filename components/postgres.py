@@ -57,21 +57,29 @@ def join(folder: Path) -> str:
 
 
 def leave(folder: Path) -> None:
-    """Stop being a user; the last one to leave stops the server and waits until it is gone."""
+    """Stop being a user; when that was the last one, return only once the server is gone."""
     handle = _handles.pop(folder, None)
     if handle is None:
         return
+    os.close(handle)
+    if not _stop_unused(folder) and _is_free(folder / "users.lock", fcntl.LOCK_SH):
+        return  # others use it
+    _wait_until(lambda: _keeper_pid(folder) is None, START_SECONDS)
+    if started := _keepers.pop(folder, None):
+        started.wait()
+
+
+def _stop_unused(folder: Path) -> bool:
+    """Ask the keeper to stop where there are no users; tell whether there were none. A new user waits meanwhile."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:  # others use it, or the keeper is already stopping it
-        os.close(handle)
-        return
+        lock = _open_lock(folder / "users.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     if keeper := _keeper_pid(folder):
         os.kill(keeper, signal.SIGTERM)
         _wait_until(lambda: _keeper_pid(folder) is None, START_SECONDS)
-    os.close(handle)
-    if started := _keepers.pop(folder, None):
-        started.wait()
+    os.close(lock)
+    return True
 
 
 def _leave_at_exit(folder: Path, owner: int) -> None:
@@ -89,6 +97,14 @@ def _open_lock(path: Path, mode: int) -> int:
     return descriptor
 
 
+def _is_free(path: Path, mode: int) -> bool:
+    try:
+        os.close(_open_lock(path, mode | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     descriptor = _open_lock(path, fcntl.LOCK_EX)
@@ -100,29 +116,27 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _keeper_pid(folder: Path) -> int | None:
     """Return the keeper's pid, or None where no process holds the keeper's lock."""
-    try:
-        os.close(_open_lock(folder / "keeper.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
-    except BlockingIOError:
-        written = (folder / "keeper.lock").read_text(encoding="ascii")
-        return int(written) if written else None
-    return None
+    if _is_free(folder / "keeper.lock", fcntl.LOCK_EX):
+        return None
+    written = (folder / "keeper.lock").read_text(encoding="ascii")
+    return int(written) if written else None
 
 
 def _ready_socket(folder: Path) -> str | None:
     """Return the folder of the server's socket, or None where the server does not run (its pid file has 8 lines once it is ready)."""
-    if _keeper_pid(folder) is None:
-        return None
     try:
         lines = (folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return None
-    ready = len(lines) >= 8 and lines[7].strip() == "ready" and _is_alive(int(lines[0]))
+    ready = len(lines) >= 8 and lines[7].strip() == "ready" and _is_kept(int(lines[0]), _keeper_pid(folder))
     return lines[4] if ready else None
 
 
-def _is_alive(pid: int) -> bool:
+def _is_kept(pid: int, keeper: int | None) -> bool:
+    """Tell whether a process is the keeper's living child: the pid of a file left by a crash may be any program's."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return keeper is not None and process.ppid() == keeper and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -101,7 +101,7 @@ def test_a_torn_file_is_refused_by_name(store, name):
 def test_an_extra_file_is_refused_by_name(store):
     version = store.save(FIRST, checkpoint_of())
     (store.folder / version / "notes.txt").write_text("mine")
-    with pytest.raises(CheckpointError, match="notes.txt: not part of the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"notes\.txt: not part of the checkpoint"):
         store.load(version)
 
 
@@ -156,7 +156,7 @@ def test_leftovers_of_a_killed_save_are_ignored_and_cleaned_by_the_next(store):
 def test_a_torn_head_is_refused_by_name(store):
     store.save(FIRST, checkpoint_of())
     (store.folder / "heads" / "2024-05-01.json").write_text('{"day": ')
-    with pytest.raises(CheckpointError, match="heads/2024-05-01.json"):
+    with pytest.raises(CheckpointError, match=r"heads/2024-05-01\.json"):
         store.head(FIRST)
 
 

@@ -158,9 +158,15 @@ def _slice_table(column: str, found: Record) -> SliceTable:
 
 
 def _slice_cells(each: Record) -> tuple[Cell, ...]:
-    aucs = (auc_cell(each["challenger"][f"{task}_auc"]) for task in TASK_NAMES)
-    differences = (difference_cell((each["difference"] or {}).get(f"{task}_auc")) for task in ("cvr", "ctcvr"))
-    return (*aucs, *differences)
+    aucs = (_short(each["challenger"][f"{task}_auc"]) for task in TASK_NAMES)
+    differences = ((each["difference"] or {}).get(f"{task}_auc") for task in ("cvr", "ctcvr"))
+    return (*aucs, *(Cell("undefined") if found and found["value"] is None else difference_cell(found) for found in differences))
+
+
+def _short(auc: Record) -> Cell:
+    """Write an AUC for a narrow column: where it is undefined, the counts that are too few stand for the reason."""
+    known = auc["value"] is not None
+    return auc_cell(auc) if known else Cell("undefined", f"{count(auc['positives'])} positives, {count(auc['negatives'])} negatives")
 
 
 def _auc_row(task: str, models: Sequence[Record | None], difference: Record | None) -> MetricRow:

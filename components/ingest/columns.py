@@ -1,11 +1,11 @@
 """Raw columns -> the canonical columns of one kind of event, and the reason why a row is none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
-from components.errors import RawLogError
 from components.ingest import instants, scalars
 from components.ingest.chunks import Chunk
 from components.ingest.files import RawFile
@@ -14,6 +14,7 @@ from components.tables import Schema, event_schema
 
 REASON = "reason"
 _FAULT = "__fault__"
+_WRONG = "__wrong__"
 _SHOWN = 80
 """Letters of an unreadable value that a reason repeats."""
 
@@ -63,17 +64,16 @@ class _Column:
 
     name: str
     value: pl.Expr
-    missing: pl.Expr
     shown: pl.Expr
-    """The raw value as text."""
+    """The raw value as text, null where it is missing."""
     wrong: tuple[tuple[str, pl.Expr], ...]
     """What may be wrong with a value that is there, and where."""
 
-    def reasons(self, *, required: bool) -> list[pl.Expr]:
-        """Return the reason of a row, null where there is none, one expression for each thing that can be wrong."""
-        missing = [pl.when(self.missing).then(pl.lit(f"missing {self.name}"))] if required else []
-        shown = self.shown.str.slice(0, _SHOWN).fill_null("")
-        return [*missing, *(pl.when(where).then(pl.concat_str(pl.lit(f"{what}: '"), shown, pl.lit("'"))) for what, where in self.wrong)]
+    def faults(self, *, required: bool) -> list[tuple[pl.Expr, pl.Expr]]:
+        """Return (where, reason) of all that can be wrong."""
+        missing = [(self.shown.is_null(), pl.lit(f"missing {self.name}"))] if required else []
+        shown = self.shown.str.slice(0, _SHOWN)
+        return [*missing, *((where, pl.concat_str(pl.lit(f"{what}: '"), shown, pl.lit("'"))) for what, where in self.wrong)]
 
 
 def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
@@ -81,38 +81,57 @@ def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
 
     Raises RawLogError where a Parquet column has a type that cannot hold what the profile maps it to.
     """
-    mapped = {name: raw for name in target.schema if (raw := target.raw_name(name)) is not None}
-    columns = [_read(name, raw, chunk.values.schema[raw], target, file) for name, raw in mapped.items()]
-    reasons = [reason for column in columns for reason in column.reasons(required=column.name in target.required)]
-    known = {column.name: column.value for column in columns}
-    values = [known.get(name, pl.lit(None, dtype=dtype)).cast(dtype).alias(name) for name, dtype in target.schema.items()]
+    time = target.source.columns[target.time]
+    _check_types(chunk, target, file)
+    rows = chunk.values.lazy().with_columns(chunk.fault.alias(_FAULT))
+    rows, unit = instants.add_ticks(rows, time, chunk.values.schema[time], target.profile.clock)
+    columns = list(_columns(chunk, target, unit))
+    faults = [(pl.col(_FAULT).is_not_null(), pl.col(_FAULT))]
+    faults += [fault for column in columns for fault in column.faults(required=column.name in target.required)]
     if target.kind != "impressions":
-        nobody = known.get("impression_id", pl.lit(None)).is_null() & known.get("user_id", pl.lit(None)).is_null()
-        reasons.append(pl.when(nobody).then(pl.lit("missing impression_id and user_id")))
-    rows = chunk.values.with_columns(chunk.fault.alias(_FAULT))
-    return rows.lazy().select(*values, pl.coalesce(pl.col(_FAULT), *reasons).alias(REASON)).collect()
+        known = {column.name: column.shown for column in columns}
+        nobody = [known[name].is_null() for name in ("impression_id", "user_id") if name in known]
+        faults.append((pl.all_horizontal(*nobody, True), pl.lit("missing impression_id and user_id")))
+    values = {column.name: column.value for column in columns}
+    events = [values.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in target.schema.items()]
+    wrong = pl.any_horizontal(where.fill_null(False) for where, _ in faults)
+    read = rows.select(*events, wrong.alias(_WRONG)).collect()
+    return read.drop(_WRONG).with_columns(_reasons(rows, faults, read[_WRONG]))
 
 
-def _read(name: str, raw: str, dtype: pl.DataType, target: Target, file: RawFile) -> _Column:
-    if name == target.time:
-        return _read_time(name, raw, dtype, target, file)
-    if not scalars.readable(dtype):
-        raise _wrong_type(file, raw, "plain values", dtype)
-    value = scalars.scalar(raw, dtype, target.schema[name])
-    shown = scalars.text(raw, dtype)
-    return _Column(name, value, value.is_null(), shown, ((f"bad {name}", scalars.unreadable(raw, dtype, value)),))
+def _reasons(rows: pl.LazyFrame, faults: list[tuple[pl.Expr, pl.Expr]], wrong: pl.Series) -> pl.Series:
+    """Return each row's first reason; null where nothing is wrong. Reasons are spelt for the wrong rows only: most days have few."""
+    nothing = pl.Series(REASON, [None], dtype=pl.String).new_from_index(0, len(wrong))
+    first = pl.coalesce(pl.when(where).then(reason) for where, reason in faults)
+    if not wrong.any():
+        return nothing
+    return nothing.scatter(wrong.arg_true(), rows.filter(wrong).select(first.alias(REASON)).collect().to_series())
 
 
-def _read_time(name: str, raw: str, dtype: pl.DataType, target: Target, file: RawFile) -> _Column:
-    clock = target.profile.clock
-    if not instants.readable(dtype, clock):
-        written = "timestamps or ISO 8601 text" if clock.unit == "iso" else f"whole numbers of {clock.unit} or timestamps"
-        raise _wrong_type(file, raw, written, dtype)
-    shown = pl.col(raw).cast(pl.String) if isinstance(dtype, pl.Datetime) else scalars.text(raw, dtype)
-    found = instants.instant(raw, dtype, clock, target.day)
-    wrong = ((f"bad {name}", found.bad), (f"{name} before 2000", found.early), (f"{name} in the future", found.late))
-    return _Column(name, found.value, shown.is_null(), shown, wrong)
+def _check_types(chunk: Chunk, target: Target, file: RawFile) -> None:
+    time, clock = target.source.columns[target.time], target.profile.clock
+    iso = "timestamps or ISO 8601 text"
+    for raw, dtype in chunk.values.schema.items():
+        expected = "plain values"
+        if raw == time:
+            expected = iso if clock.unit == "iso" else f"whole numbers of {clock.unit} or timestamps"
+        if not (instants.readable(dtype, clock) if raw == time else scalars.readable(dtype)):
+            raise file.fault(f"{expected} in column {raw!r}", f"type {dtype}", "correct the file, or the profile's columns and clock")
 
 
-def _wrong_type(file: RawFile, raw: str, expected: str, dtype: pl.DataType) -> RawLogError:
-    return file.fault(f"{expected} in column {raw!r}", f"type {dtype}", "correct the file, or the profile's columns and clock")
+def _columns(chunk: Chunk, target: Target, unit: str) -> Iterator[_Column]:
+    """Name what becomes of each column that the profile maps. The time is read from TICKS, in `unit`."""
+    for name, wanted in target.schema.items():
+        raw = target.raw_name(name)
+        if raw is None:
+            continue
+        dtype = chunk.values.schema[raw]
+        shown = pl.col(raw).cast(pl.String) if isinstance(dtype, pl.Datetime) else scalars.text(raw, dtype)
+        if name == target.time:
+            early, late = instants.early(unit), instants.late(unit, target.day)
+            bad = shown.is_not_null() & pl.col(instants.TICKS).is_null()
+            wrong = ((f"bad {name}", bad), (f"{name} before 2000", early), (f"{name} in the future", late))
+            yield _Column(name, instants.instant(unit, target.day), shown, wrong)
+        else:
+            value = scalars.scalar(raw, dtype, wanted)
+            yield _Column(name, value, shown, ((f"bad {name}", scalars.unreadable(raw, dtype, value)),))

@@ -3,35 +3,23 @@
 A time is read in the unit it is written in and compared there first, so that no absurd epoch overflows on the way.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
+from polars.expr.struct import ExprStructNameSpace
 
 from components.errors import SettingsError
 from components.ingest.scalars import integer, text
 from components.profile import Clock
 from components.tables import INSTANT
 
-_TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+TICKS = "__ticks__"
 _EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _ISO = (
     r"^(?<date>\d{4}-\d{2}-\d{2})[Tt ](?<minute>\d{2}:\d{2})(?<second>:\d{2})?(?:[.,](?<fraction>\d{1,9}))?"
     r" ?(?<offset>[Zz]|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?$"
 )
-
-
-@dataclass(frozen=True)
-class Instant:
-    """An event time: its value and, where there is none, the reason."""
-
-    value: pl.Expr
-    """UTC microseconds; null where `bad`, `early` or `late`."""
-    bad: pl.Expr
-    early: pl.Expr
-    """Before 2000: most often another unit than the clock's."""
-    late: pl.Expr
-    """At or after the end of the arrival day."""
 
 
 def readable(dtype: pl.DataType, clock: Clock) -> bool:
@@ -48,31 +36,37 @@ def check_zone(zone: str) -> None:
         raise SettingsError(f"profile: clock.zone: expected an IANA zone (Europe/Berlin), found {zone!r}; correct the profile") from None
 
 
-def instant(name: str, dtype: pl.DataType, clock: Clock, day: date) -> Instant:
-    """Return the event time in raw column `name`; times before 2000, or at or after the end of the UTC day `day`, have no value."""
-    ticks, unit = _ticks(name, dtype, clock)
-    scale = _TICKS[unit]
-    end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-    early, late = ticks < _EARLIEST * scale, ticks >= int(end.timestamp()) * scale
-    plausible = pl.when(~early & ~late).then(ticks)
-    micros = plausible // 1_000 if unit == "ns" else plausible * (_TICKS["us"] // scale)
-    present = text(name, dtype).is_not_null() if not isinstance(dtype, pl.Datetime) else pl.col(name).is_not_null()
-    return Instant(micros.cast(INSTANT), present & ticks.is_null(), early.fill_null(False), late.fill_null(False))
-
-
-def _ticks(name: str, dtype: pl.DataType, clock: Clock) -> tuple[pl.Expr, str]:
-    """Return the whole number of units since 1970 UTC, null where unreadable, and the unit."""
+def add_ticks(rows: pl.LazyFrame, name: str, dtype: pl.DataType, clock: Clock) -> tuple[pl.LazyFrame, str]:
+    """Add TICKS, the time of raw column `name` as a whole number of units since 1970 UTC, null where unreadable; return the unit too."""
     if isinstance(dtype, pl.Datetime):
         if dtype.time_zone or clock.zone == "UTC":
-            return pl.col(name).to_physical(), dtype.time_unit
-        return _local(pl.col(name).cast(pl.Datetime("us")), clock.zone), "us"
+            return rows.with_columns(pl.col(name).to_physical().alias(TICKS)), dtype.time_unit
+        return rows.with_columns(_local(pl.col(name).cast(pl.Datetime("us")), clock.zone).alias(TICKS)), "us"
     if clock.unit == "iso":
-        return _iso(text(name, dtype).str.strip_chars(), clock.zone), "us"
-    return integer(name, dtype, pl.Int64), clock.unit
+        parts = rows.with_columns(text(name, dtype).str.strip_chars().str.extract_groups(_ISO).alias(TICKS))
+        return parts.with_columns(_iso(pl.col(TICKS).struct, clock.zone).alias(TICKS)), "us"
+    return rows.with_columns(integer(name, dtype, pl.Int64).alias(TICKS)), clock.unit
 
 
-def _iso(written: pl.Expr, zone: str) -> pl.Expr:
-    parts = written.str.extract_groups(_ISO).struct
+def early(unit: str) -> pl.Expr:
+    """Tell where TICKS are before 2000: most often of another unit than the clock's."""
+    return pl.col(TICKS) < _EARLIEST * _PER_SECOND[unit]
+
+
+def late(unit: str, day: date) -> pl.Expr:
+    """Tell where TICKS are at or after the end of the UTC day."""
+    end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    return pl.col(TICKS) >= int(end.timestamp()) * _PER_SECOND[unit]
+
+
+def instant(unit: str, day: date) -> pl.Expr:
+    """Return TICKS as UTC microseconds, null where early or late."""
+    plausible = pl.when(~early(unit) & ~late(unit, day)).then(TICKS)
+    micros = plausible // 1_000 if unit == "ns" else plausible * (_PER_SECOND["us"] // _PER_SECOND[unit])
+    return micros.cast(INSTANT)
+
+
+def _iso(parts: ExprStructNameSpace, zone: str) -> pl.Expr:
     second = parts.field("second").fill_null(":00")
     clock_time = pl.concat_str(parts.field("date"), pl.lit(" "), parts.field("minute"), second)
     naive = clock_time.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-Histogram = list[tuple[str | None, float]]
+Histogram = Sequence[tuple[str | None, float]]
 """Label (None: no value) and share of the rows, the labels that hold at least `_KEPT` of them, sorted by label."""
 Before = Mapping[str, Any]
 Comparison = tuple[dict[str, float], list[str]]

@@ -16,11 +16,15 @@ class ExpectationRaisedError(RuntimeError):
 
 
 def run_suites(batches: Sequence[Batch], *, run_name: str, site: Path) -> tuple[list[Failure], list[str]]:
-    """Run each suite over its frame and write Data Docs into the folder `site`.
+    """Run each suite over its frame and write Data Docs into the folder `site`; returns what `judge_batches` does."""
+    context = open_context(site)
+    judged = judge_batches(batches, context, run_name=run_name)
+    context.build_data_docs()
+    return judged
 
-    Returns the failures, critical ones first, and a line for each expectation that raised instead of answering.
-    """
-    context = _open_context(site)
+
+def judge_batches(batches: Sequence[Batch], context: Any, *, run_name: str) -> tuple[list[Failure], list[str]]:
+    """Return the failures, critical ones first, and a line for each expectation that raised instead of answering."""
     source = context.data_sources.add_pandas("day")
     run_id = gx.RunIdentifier(run_name=run_name)
     failures: list[Failure] = []
@@ -33,11 +37,10 @@ def run_suites(batches: Sequence[Batch], *, run_name: str, site: Path) -> tuple[
         outcome = added.run(batch_parameters={"dataframe": batch.frame}, result_format=shape, run_id=run_id)
         raised.extend(f"{batch.table}: {line}" for line in _read_raised(outcome))
         failures.extend(_read_failures(batch.table, outcome))
-    context.build_data_docs()
     return sorted(failures, key=lambda failure: failure.severity != "critical"), raised
 
 
-def _open_context(site: Path) -> Any:
+def open_context(site: Path) -> Any:
     """Open a context that keeps nothing but the site, draws no progress bars and calls nobody."""
     docs = {
         "class_name": "SiteBuilder",

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import polars as pl
 import pytest
 
@@ -56,7 +58,7 @@ def test_lists_share_the_rows_of_their_id_field_and_padding_is_left_out(samples,
     hat, shoe = row_of("hat", "item_id"), row_of("shoe", "item_id")
     expected = [[feet, head, feet], [shoe], [head], [hat, shoe, hat], [], [], [], []]
     edges = encoded.offsets_NL.tolist()
-    assert [encoded.values_E[first:last].tolist() for first, last in zip(edges, edges[1:], strict=False)] == expected
+    assert [encoded.values_E[first:last].tolist() for first, last in pairwise(edges)] == expected
 
 
 def test_a_slice_is_the_encoding_of_the_sliced_rows(samples, layout):

@@ -45,7 +45,9 @@ def test_gradients_agree_with_finite_differences():
 @pytest.mark.parametrize("converted", [0.0, 1.0])
 def test_extreme_logits_give_finite_losses_and_gradients(a, b, converted):
     a_B, b_B = tensor([a], requires_grad=True), tensor([b], requires_grad=True)
-    loss = ctcvr_loss(a_B, b_B, tensor([converted])) + ctr_loss(a_B, tensor([1.0])) + masked_cvr_loss(b_B, tensor([1.0]), tensor([converted]))
+    loss = (
+        ctcvr_loss(a_B, b_B, tensor([converted])) + ctr_loss(a_B, tensor([1.0])) + masked_cvr_loss(b_B, tensor([1.0]), tensor([converted]))
+    )
     loss.backward()
     assert all(bool(number.isfinite().all()) for number in (loss, a_B.grad, b_B.grad))
 

@@ -8,16 +8,16 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 DAGS = str(Path(__file__).parents[2] / "dags")
 MAX_ROUNDS = 40
 
 
-def main(first: str, last: str) -> None:
-    """Create the backfill and run it to its end."""
+def prepare() -> Any:
+    """Make a database with the DAG and its pools in it; returns the bag."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    from airflow.models.backfill import ReprocessBehavior, _create_backfill
     from airflow.models.pool import Pool
     from airflow.utils.db import initdb
 
@@ -27,6 +27,14 @@ def main(first: str, last: str) -> None:
     sync_bag_to_db(bag, "dags-folder", None)
     for pool in ("trainer", "publish"):
         Pool.create_or_update_pool(pool, slots=1, description="", include_deferred=False)
+    return bag
+
+
+def main(first: str, last: str) -> None:
+    """Create the backfill and run it to its end."""
+    from airflow.models.backfill import ReprocessBehavior, _create_backfill
+
+    bag = prepare()
     dates = [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (first, last)]
     _create_backfill(
         dag_id="esmm_daily",
@@ -41,39 +49,50 @@ def main(first: str, last: str) -> None:
     print(json.dumps(run_rounds(bag.dags["esmm_daily"])))  # noqa: T201
 
 
-def run_rounds(dag: object) -> list[tuple[int, str, str, str]]:
+def run_rounds(dag: Any) -> list[tuple[int, str, str, str]]:
     """Run what is schedulable, round by round, over all runs of the backfill."""
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
     from airflow.sdk.definitions.dag import _run_task
     from airflow.serialization.serialized_objects import DagSerialization
     from airflow.utils.session import create_session
-    from airflow.utils.state import DagRunState, TaskInstanceState
+    from airflow.utils.state import DagRunState
     from sqlalchemy import select
 
     scheduler_dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
     done: list[tuple[int, str, str, str]] = []
     with create_session() as session:
-        runs = list(session.scalars(select(DagRun).order_by(DagRun.logical_date)))
-        for run in runs:
-            run.dag, run.state = scheduler_dag, DagRunState.RUNNING
-        session.commit()
-        for number in range(MAX_ROUNDS):
-            ready = []
-            for run in runs:
-                session.expire_all()
-                run.dag = scheduler_dag
-                found, _ = run.update_state(session=session)
-                ready += [(run, instance) for instance in found]
-            if not ready:
-                break
-            for run, instance in ready:
-                instance.try_number += 1
-                instance.state = TaskInstanceState.SCHEDULED
-                session.commit()
-                result = _run_task(ti=instance, task=dag.get_task(instance.task_id))
-                session.commit()
-                done.append((number, str(run.logical_date.date()), instance.task_id, str(result.ti.state.value)))
+        for run in session.scalars(select(DagRun)):
+            run.state = DagRunState.RUNNING
+    for number in range(MAX_ROUNDS):
+        ready = schedule(scheduler_dag)
+        if not ready:
+            break
+        for key in ready:
+            with create_session() as session:
+                instance = session.get(TaskInstance, key)
+                day, task = str(instance.logical_date.date()), instance.task_id
+                result = _run_task(ti=instance, task=dag.get_task(task))
+            done.append((number, day, task, str(result.ti.state.value)))
     return done
+
+
+def schedule(scheduler_dag: Any) -> list[Any]:
+    """Mark what Airflow calls schedulable now as scheduled, in all runs; returns the keys of those task instances."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+
+    with create_session() as session:
+        ready = []
+        for run in session.scalars(select(DagRun).order_by(DagRun.logical_date)).all():
+            run.dag = scheduler_dag
+            ready += run.update_state(session=session)[0]
+        for instance in ready:
+            instance.try_number += 1
+            instance.state = TaskInstanceState.SCHEDULED
+        return [instance.id for instance in ready]
 
 
 if __name__ == "__main__":

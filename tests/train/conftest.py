@@ -35,7 +35,7 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
     def make(profile: str = PROFILE, **train: Any) -> Settings:
         path.write_text(profile)
-        values = {"batch_size": 64, "chunk_rows": 300, "threads": 2, **train}
+        values = {"batch_size": 64, "chunk_rows": 300, "threads": 1, **train}
         return Settings(home=tmp_path, data={"profile": str(path)}, model={"hidden": (16, 8), "embedding_width": 6}, train=values)
 
     return make

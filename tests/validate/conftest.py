@@ -15,7 +15,7 @@ from components.tables import EVENTS, SAMPLES
 from components.validate.batches import make_batches
 from components.validate.failures import Failure
 from components.validate.measures import measure
-from components.validate.runs import run_suites
+from components.validate.runs import judge_batches, open_context
 from components.validate.subjects import Subject, describe_subjects
 from components.validate.suites import DayFrames, Validation, validate_day
 
@@ -53,7 +53,7 @@ def clean(settings: Settings) -> DayFrames:
     profile = settings.profile
     numbers = range(NUM_IMPRESSIONS)
     exposed = [MIDNIGHT + timedelta(minutes=14 * number) for number in numbers]
-    base = {
+    base: dict[str, list[Any]] = {
         "impression_id": [f"i{number}" for number in numbers],
         "user_id": [f"u{number % 7}" for number in numbers],
         "item_id": [f"t{number % 11}" for number in numbers],
@@ -125,7 +125,7 @@ def judge(settings: Settings, subjects: dict[str, Subject], tmp_path: Path) -> C
         if measured.readable:
             measured.measures.update({**intake, **measures})
         batches = make_batches(subjects[table], measured, options=settings.validation, not_run=[])
-        failures, raised = run_suites(batches, run_name="day", site=tmp_path / "site")
+        failures, raised = judge_batches(batches, open_context(tmp_path / "site"), run_name="day")
         assert not raised
         return failures
 
@@ -141,7 +141,7 @@ def validate(settings: Settings, clean: DayFrames, accounting: list[dict[str, An
         history: list[dict[str, Any]] | None = None,
         settings: Settings = settings,
         accounting: list[dict[str, Any]] = accounting,
-        **tables: pl.LazyFrame | None,
+        **tables: Any,
     ) -> Validation:
         frames, docs = replace(clean, **tables), tmp_path / "docs" / "day=D"
         return validate_day(frames, day=DAY, accounting=accounting, history=history or [], settings=settings, docs=docs)

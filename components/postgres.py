@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,7 @@ from components.errors import ServiceError
 PORT = 5432
 """Only part of the socket's name: the server listens on no network address."""
 START_SECONDS = 120
+_ATTEMPTS = 3
 _MAX_CONNECTIONS = 200
 """Airflow's four services and tasks, MLflow and Feast each hold pools of 5 to 15."""
 _LONGEST_SOCKET = 100
@@ -142,10 +144,27 @@ def _is_kept(pid: int, keeper: int | None) -> bool:
 
 
 def _start(folder: Path) -> str:
+    """Start a keeper and wait for its server. A start may fail on what passes, such as the last moments of a killed server: try again."""
+    for _ in range(_ATTEMPTS):
+        keeper = _keepers[folder] = _launch_keeper(folder)
+        _wait_until(partial(_is_settled, keeper, folder), START_SECONDS)
+        if socket := _ready_socket(folder):
+            return socket
+        if keeper.poll() is None:
+            break  # it is neither ready nor at an end: another would wait for the same lock
     log = folder / "postgres.log"
+    tail = "".join(log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)[-5:])
+    raise ServiceError(f"PostgreSQL in {folder} does not start ({_ATTEMPTS} attempts); see {log}, which ends:\n{tail}")
+
+
+def _is_settled(keeper: subprocess.Popen[bytes], folder: Path) -> bool:
+    return keeper.poll() is not None or _ready_socket(folder) is not None
+
+
+def _launch_keeper(folder: Path) -> subprocess.Popen[bytes]:
     (folder / "keeper.lock").write_text("", encoding="ascii")
-    with log.open("ab") as output:
-        keeper = subprocess.Popen(
+    with (folder / "postgres.log").open("ab") as output:
+        return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "components.postgres", str(folder)],
             cwd=Path(__file__).parents[1],
             stdin=subprocess.DEVNULL,
@@ -153,13 +172,6 @@ def _start(folder: Path) -> str:
             stderr=output,
             start_new_session=True,
         )
-    _keepers[folder] = keeper
-    _wait_until(lambda: keeper.poll() is not None or _ready_socket(folder) is not None, START_SECONDS)
-    socket = _ready_socket(folder)
-    if socket is None:
-        tail = "".join(log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)[-5:])
-        raise ServiceError(f"PostgreSQL in {folder} is not ready (waited up to {START_SECONDS} s); see {log}, which ends:\n{tail}")
-    return socket
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:

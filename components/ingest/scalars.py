@@ -14,7 +14,7 @@ _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 def readable(dtype: pl.DataType) -> bool:
     """Tell whether a column of this type holds one plain value a row."""
-    plain = (pl.String, pl.Categorical, pl.Enum, pl.Binary, pl.Boolean, pl.Decimal, pl.Null)
+    plain = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Decimal, pl.Null)
     return dtype.is_integer() or dtype.is_float() or isinstance(dtype, plain)
 
 
@@ -57,7 +57,5 @@ def scalar(name: str, dtype: pl.DataType, target: type_) -> pl.Expr:
 
 def unreadable(name: str, dtype: pl.DataType, value: pl.Expr) -> pl.Expr:
     """Tell where raw column `name` holds something and its `value` is null all the same."""
-    if isinstance(dtype, pl.Binary):
-        return (pl.col(name).bin.size() > 0) & value.is_null()
     present = text(name, dtype)
     return present.is_not_null() & (present.str.to_lowercase() != "nan") & value.is_null()

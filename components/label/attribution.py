@@ -37,17 +37,14 @@ def credit(events: pl.LazyFrame, targets: pl.LazyFrame, *, at: str, window: time
     named = pl.col("impression_id").is_not_null()
     known = targets.filter(named).select("impression_id", "target_at", target_id="impression_id")
     by_name = events.filter(named).join(known, on="impression_id", how="left", validate="m:1")
-    complete = pl.all_horizontal(pl.col(PAIR).is_not_null())
     by_pair = (
-        events.filter(~named & complete)
+        events.filter(~named)
         .sort(at)
-        .join_asof(_distinct(targets), left_on=at, right_on="target_at", by=PAIR, strategy="backward", check_sortedness=False, coalesce=False)
+        .join_asof(_distinct(targets), left_on=at, right_on="target_at", by=PAIR, coalesce=False, check_sortedness=False)
     )
-    anonymous = events.filter(~named & ~complete)
     delay = pl.col(at) - pl.col("target_at")
     credited_to = pl.when(delay.is_between(timedelta(0), window)).then("target_id")
-    found = pl.concat([frame.select(*PAIR, at, credited_to=credited_to) for frame in (by_name, by_pair)])
-    return pl.concat([found, anonymous.select(*PAIR, at, credited_to=pl.lit(None, pl.String))])
+    return pl.concat([frame.select(*PAIR, at, credited_to=credited_to) for frame in (by_name, by_pair)])
 
 
 def _distinct(targets: pl.LazyFrame) -> pl.LazyFrame:

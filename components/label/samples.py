@@ -79,4 +79,6 @@ def _finish(labelled: pl.LazyFrame, through: datetime, windows: Labels) -> pl.La
 
 def _check_cut_off(labelled_through: datetime, end: datetime) -> None:
     if labelled_through.tzinfo is None or labelled_through < end:
-        raise ValueError(f"labelled_through: expected an aware time at or after the day's end {end}, found {labelled_through}; move the cut-off")
+        raise ValueError(
+            f"labelled_through: expected an aware time at or after the day's end {end}, found {labelled_through}; move the cut-off"
+        )

@@ -11,6 +11,7 @@ from components.model.esmm import Esmm
 from components.model.losses import log_pctcvr
 from components.model.restore import restore
 from components.model.stream import read_chunks
+from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
 
@@ -21,15 +22,14 @@ _BLOCK_ROWS = 4096
 def score(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, settings: Settings) -> pl.DataFrame:
     """Return impression_id, pctr, pcvr and pctcvr (Float64), one row per row of `rows`, in their order.
 
-    rows: assembled samples. The network runs in float32; probabilities are formed from its logits in float64, so pctcvr is
-    pctr * pcvr. Raises CheckpointError where the checkpoint was trained for other fields than the profile's.
+    rows: assembled samples. The network runs in float32, on train.threads; probabilities are formed from its logits in float64, so
+    pctcvr is pctr * pcvr. Raises CheckpointError where the checkpoint was trained for other fields than the profile's.
     """
     layout = Layout.of(profile)
     network = restore(checkpoint, layout, settings.model)
-    scored = [
-        _score_chunk(chunk, network, layout)
-        for chunk in read_chunks(rows.select("impression_id", *layout.columns), settings.train.chunk_rows)
-    ]
+    chunks = read_chunks(rows.select("impression_id", *layout.columns), settings.train.chunk_rows)
+    with torch_threads(settings.train.threads):
+        scored = [_score_chunk(chunk, network, layout) for chunk in chunks]
     schema = {"impression_id": pl.String, "pctr": pl.Float64, "pcvr": pl.Float64, "pctcvr": pl.Float64}
     return pl.concat([pl.DataFrame(schema=schema), *scored])
 

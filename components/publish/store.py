@@ -22,8 +22,15 @@ _REGISTRY_CACHE_S = 60
 def open_store(settings: Settings) -> "FeatureStore":
     """Connect to the registry; the online store is connected to by the first read or write. Imports Feast (seconds)."""
     from feast import FeatureStore, RepoConfig
+    from sqlalchemy import NullPool
 
-    registry = {"registry_type": "sql", "path": registry_url(settings), "cache_ttl_seconds": _REGISTRY_CACHE_S}
+    unpooled = {"poolclass": NullPool}  # Feast never closes a pool's connections; the registry is read from its cache all the same
+    registry = {
+        "registry_type": "sql",
+        "path": registry_url(settings),
+        "cache_ttl_seconds": _REGISTRY_CACHE_S,
+        "sqlalchemy_config_kwargs": unpooled,
+    }
     return FeatureStore(
         config=RepoConfig(
             project=PROJECT,

@@ -1,7 +1,6 @@
 """One pass over a day's rows: chunks in time order, shuffled within, in batches, from a parent's parameters and optimizer state."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain, pairwise
 
 import numpy as np
@@ -14,6 +13,7 @@ from components.model.encoding import Layout, encode
 from components.model.esmm import BaseRates
 from components.model.restore import describe
 from components.model.stream import read_chunks
+from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
 from components.train.learner import Labelled, Learner
@@ -34,7 +34,7 @@ def fine_tune(
     profile, DataError where there are no rows.
     """
     layout, tally = Layout.of(profile), Tally.after(parent)
-    with _threads(settings.train.threads):
+    with torch_threads(settings.train.threads):
         chunks = read_chunks(rows.select(list(dict.fromkeys([*_LABELS, *layout.columns]))), settings.train.chunk_rows)
         first = next(chunks, None)
         if first is None:
@@ -71,14 +71,3 @@ def _base_rates(rows: pl.DataFrame) -> BaseRates:
     """Return the rates of the first rows, smoothed by one event and one event that did not happen: never 0 or 1."""
     clicks, conversions = int(rows["clicked"].sum()), int(rows["converted"].sum())
     return BaseRates((clicks + 1) / (rows.height + 2), (conversions + 1) / (clicks + 2))
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Run torch on so many threads: sums are split among them, so their number is part of what makes the bytes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -32,11 +32,12 @@ def count_labels(frame: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
 
 
 def to_histograms(counted: pl.DataFrame) -> dict[str, Histogram]:
-    """Turn `count_labels` into the histogram of each column."""
+    """Turn `count_labels` into the histogram of each column; it is empty where every label is rare."""
     share = pl.col("num_rows") / pl.col("total")
     kept = counted.with_columns(share=share).filter(pl.col("share") >= _KEPT).sort("column", "label")
     grouped = kept.group_by("column", maintain_order=True).agg("label", "share")
-    return {column: list(zip(labels, shares, strict=True)) for column, labels, shares in grouped.iter_rows()}
+    found = {column: list(zip(labels, shares, strict=True)) for column, labels, shares in grouped.iter_rows()}
+    return {column: found.get(column, []) for column in sorted(counted["column"].unique())}
 
 
 def stability_index(day: Histogram, before: Sequence[Histogram]) -> float:
@@ -69,11 +70,11 @@ def compare(num_rows: int, histograms: Mapping[str, Histogram], before: Sequence
     else:
         missing.append("count_ratio was not run: the earlier days have no row")
     for column in columns:
-        known = [earlier["histograms"][column] for earlier in before if earlier["histograms"].get(column)]
-        if known and histograms.get(column):
+        known = [earlier["histograms"][column] for earlier in before if column in earlier["histograms"]]
+        if known and column in histograms:
             found[f"{column}_psi"] = stability_index(histograms[column], known)
         else:
-            missing.append(f"{column}_psi was not run: no values on {'the day' if known else 'the earlier days'}")
+            missing.append(f"{column}_psi was not run: the column has no rows on {'the day' if known else 'the earlier days'}")
     return found, missing
 
 

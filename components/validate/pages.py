@@ -31,7 +31,7 @@ td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }
 .card:has(.btn-group-toggle), [data-toggle="collapse"], footer { display: none }
 </style>"""
 _INDEX = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Validation of {{ summary.day }}</title></head><body>
 <h1>Validation of {{ summary.day }}: <span class="{{ verdict }}">{{ verdict }}</span></h1>
 {% if summary.raised %}<h2>Could not be evaluated</h2><ul>{% for line in summary.raised %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}

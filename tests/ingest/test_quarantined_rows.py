@@ -94,6 +94,16 @@ def test_a_parquet_row_that_is_no_event_is_shown_as_json(landing, as_parquet):
     assert found.quarantined.rows() == [("a.parquet", 2, "missing clicked_at", '{"user":"u","item":2,"id":"j","time":null}')]
 
 
+@pytest.mark.parametrize("column", ["id", "item"])
+def test_parquet_bytes_that_are_no_text_cost_their_own_row(landing, as_parquet, column):
+    frame = pl.DataFrame({"id": [b"i", b"j", None], "user": ["u", "v", "w"], "item": [b"1", b"2", b"3"], "time": "2024-05-02T00:00:00Z"})
+    landing.write("a.parquet", as_parquet(frame.with_columns(pl.Series(column, [b"\xff", b"1", b"2"]))), "clicks")
+    found = landing.read("clicks")
+    assert found.reasons == [(1, "not UTF-8: byte 1")]
+    assert '"\\\\xff"' in found.quarantined["raw"].item()
+    assert sorted(found.accepted["user_id"]) == ["v", "w"]
+
+
 @pytest.mark.parametrize(("ids", "accepted"), [("i,", 1), (",u", 1), (",", 0)])
 def test_a_click_needs_an_impression_or_a_user_to_be_credited(landing, ids, accepted):
     landing.write("a.csv", f"id,user,item,time\n{ids},1,2024-05-02T00:00:00Z\n", "clicks")

@@ -35,11 +35,15 @@ def impression(name: str, exposed: float, user: str | None = "u", item: str = "i
     return (name, user, item, at(exposed), 1, "home", arrived)
 
 
-def event(name: str | None, when: float, of: str | None = None, user: str | None = "u", item: str = "i", arrived: date = DAY) -> tuple[Any, ...]:
+def event(
+    name: str | None, when: float, of: str | None = None, user: str | None = "u", item: str = "i", arrived: date = DAY
+) -> tuple[Any, ...]:
     """Return a row of `clicks` or `actions`; `of` is the impression it names."""
     return (name, of, user, item, at(when), arrived)
 
 
-def purchase(name: str, when: float, of: str | None = None, user: str | None = "u", item: str = "i", arrived: date = DAY) -> tuple[Any, ...]:
+def purchase(
+    name: str, when: float, of: str | None = None, user: str | None = "u", item: str = "i", arrived: date = DAY
+) -> tuple[Any, ...]:
     """Return a row of `purchases`."""
     return (name, of, user, item, at(when), 9.5, arrived)

@@ -104,7 +104,9 @@ def _click_of(
             best = candidate if best is None or candidate > best else best
     for click in uncredited:
         candidate = (click["clicked_at"], False, before_all, "")
-        if (click["user_id"], click["item_id"]) == (event["user_id"], event["item_id"]) and _within(event[at] - click["clicked_at"], window):
+        if (click["user_id"], click["item_id"]) == (event["user_id"], event["item_id"]) and _within(
+            event[at] - click["clicked_at"], window
+        ):
             best = candidate if best is None or candidate > best else best
     return best[3] if best is not None and best[1] else None
 

@@ -93,6 +93,15 @@ def test_labels_of_less_than_half_a_percent_are_not_kept() -> None:
     assert to_histograms(count_labels(pl.LazyFrame({"x": values}), ["x"]).collect())["x"] == [("kept", 0.005), ("often", 0.991)]
 
 
+def test_a_column_of_rare_labels_is_told_from_one_that_became_common() -> None:
+    ids = [str(number) for number in range(1000)]
+    rare, common = (to_histograms(count_labels(pl.LazyFrame({"x": values}), ["x"]).collect()) for values in (ids, ["one"] * 1000))
+    assert rare == {"x": []}
+    before = [{"measures": {"num_rows": 1000}, "histograms": rare}]
+    assert compare(1000, rare, before, columns=["x"]) == ({"count_ratio": 1.0, "x_psi": 0.0}, [])
+    assert compare(1000, common, before, columns=["x"])[0]["x_psi"] > 1
+
+
 def test_the_stability_index_is_the_formula_over_the_mean_of_the_days() -> None:
     before = [[("a", 0.5), ("b", 0.5)], [("a", 0.7), ("b", 0.3)]]
     expected = (0.2 - 0.6) * math.log(0.2 / 0.6) + (0.8 - 0.4) * math.log(0.8 / 0.4)

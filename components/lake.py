@@ -9,7 +9,7 @@ import time
 from datetime import date
 
 import polars as pl
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
@@ -18,6 +18,7 @@ from components.tables import TABLES, Table
 
 _ATTEMPTS = 12
 _CHUNK = 1 << 20
+_ROWS = 65_536
 
 
 class Lake:
@@ -55,7 +56,9 @@ class Lake:
         predicate = f"{table.day} = '{day}'" + (f" and kind = '{kind}'" if kind else "")
         for attempt in range(_ATTEMPTS):
             try:
-                ordered.sink_delta(self._open(table), mode="overwrite", delta_write_options={"predicate": predicate}, engine="streaming")
+                # not sink_delta: it takes the rows in any order, so the bytes differ from run to run
+                stream = ordered.collect_batches(chunk_size=_ROWS, maintain_order=True, lazy=True, engine="streaming")
+                write_deltalake(self._open(table), stream, mode="overwrite", predicate=predicate)
                 return self.version(table)
             except CommitFailedError:
                 if attempt == _ATTEMPTS - 1:
@@ -75,7 +78,7 @@ class Lake:
     def fingerprint(self, table: Table, day: date) -> str:
         """Return a SHA-256 over the bytes of a day's data files: equal bytes, equal fingerprint."""
         opened = self._open(table)
-        files = DeltaStorageHandler.from_table(opened._table)
+        files = DeltaStorageHandler(self.location(table))
         paths = [path for path in _paths(opened) if f"{table.day}={day}" in path.split("/")]
         return hashlib.sha256("".join(sorted(_digest(files, path) for path in paths)).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from components import database, postgres
+from components import database, postgres_keeper
 from components.errors import ServiceError, SettingsError
 from components.settings import Settings
 
@@ -62,7 +62,9 @@ def servers(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            own = str(home) in " ".join(process.cmdline()) and ("postgres" in process.cmdline()[0] or "components.postgres" in process.cmdline())
+            own = str(home) in " ".join(process.cmdline()) and (
+                "postgres" in process.cmdline()[0] or "components.postgres_keeper" in process.cmdline()
+            )
             if process.status() != psutil.STATUS_ZOMBIE and (own or str(process.cwd()).startswith(str(home))):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -172,10 +174,10 @@ def test_a_socket_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     data = tmp_path / ("x" * 100)
     data.mkdir()
-    private = Path(postgres._socket_folder(data))
+    private = Path(postgres_keeper._socket_folder(data))
     private.chmod(0o777)
     with pytest.raises(ServiceError, match="expected a private folder of this user"):
-        postgres._socket_folder(data)
+        postgres_keeper._socket_folder(data)
 
 
 def test_every_client_of_the_pipeline_connects(home):
@@ -230,7 +232,9 @@ def test_a_user_who_may_not_create_databases_is_told_what_its_owner_must_run(hom
         given = database.server_url(embedded).replace("postgres@", "guest@")
         guest = Settings(home=tmp_path, database={"url": given})
         assert psycopg2.connect(database.database_url(guest, "airflow")).info.user == "guest"
-        with pytest.raises(ServiceError, match='no database missing and does not let this user create it .* run: CREATE DATABASE "missing"'):
+        with pytest.raises(
+            ServiceError, match=r'no database missing and does not let this user create it .* run: CREATE DATABASE "missing"'
+        ):
             database.database_url(guest, "missing")
         database.release(embedded)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -58,8 +59,8 @@ def delay_figure(delays_s: pl.Series) -> Figure:
     if not total:
         return Figure(title, missing="No conversion is known for this day.")
     below = [0, *(int((delays_s < edge).sum()) for edge, _ in _DELAYS[:-1]), total]
-    counts = [high - low for low, high in zip(below, below[1:], strict=False)]
-    bars = [Bar(name, count, f"{count:,} ({count / total:.0%})") for (_, name), count in zip(_DELAYS, counts, strict=True)]
+    counts = [high - low for low, high in pairwise(below)]
+    bars = [Bar(name, count, f"{count:,} ({_percent(count, total)})") for (_, name), count in zip(_DELAYS, counts, strict=True)]
     within = below[3] / total
     return Figure(title, bar_chart(title, f"{total:,} conversions, {within:.0%} of them within half an hour of the click.", bars))
 
@@ -104,7 +105,9 @@ def _trend(task: str, evaluations: Sequence[tuple[date, Record]]) -> Figure:
 
 
 def _auc_points(role: str, task: str, evaluations: Sequence[tuple[date, Record]]) -> list[Point]:
-    aucs = ((number, (found["models"].get(role) or {}).get(f"{task}_auc") if found else None) for number, (_, found) in enumerate(evaluations))
+    aucs = (
+        (number, (found["models"].get(role) or {}).get(f"{task}_auc") if found else None) for number, (_, found) in enumerate(evaluations)
+    )
     return [Point(n, auc["value"], auc["low"], auc["high"]) for n, auc in aucs if auc and auc["value"] is not None]
 
 
@@ -130,6 +133,10 @@ def _wilson(positives: int, rows: int, z: float = 1.96) -> tuple[float, float]:
     middle = (share + weight / 2) / (1 + weight)
     reach = z * math.sqrt(share * (1 - share) / rows + weight / (4 * rows)) / (1 + weight)
     return max(middle - reach, 0.0), middle + reach
+
+
+def _percent(part: int, whole: int) -> str:
+    return "<1%" if 0 < part / whole < 0.005 else f"{part / whole:.0%}"
 
 
 def _day_ticks(days: Sequence[date]) -> list[tuple[float, str]]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from components.evaluate.figures import TASK_NAMES, Figure, calibration_figures, delay_figure, roc_figures, trend_figures
 from components.evaluate.report_tables import FILTERS, funnel, metric_rows, quadrant_cells, slice_tables
+from components.profile import KINDS
 
 Record = Mapping[str, Any]
 TREND_DAYS = 30
@@ -57,7 +58,7 @@ def render(report: ReportInputs) -> str:
         day=report.day,
         verdict=day_verdict(records),
         records=_all_steps(records),
-        ingested=[record for step, record in records.items() if step.startswith("ingest-")],
+        ingested=[records[step] for kind in KINDS if (step := f"ingest-{kind}") in records],
         funnel=funnel(records),
         evaluation=evaluation,
         metrics=metric_rows(evaluation) if evaluation else [],

@@ -69,6 +69,11 @@ def plain(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value) or "none"
 
 
+def instant(value: str) -> str:
+    """Write an ISO instant of the records for reading."""
+    return value.replace("T", " ").replace("+00:00", " UTC")
+
+
 def share(part: int, whole: int, of: str) -> str:
     """Write a share in percent, or say what there were none of."""
     return f"{part / whole:.2%}" if whole else f"undefined (no {of})"
@@ -89,7 +94,7 @@ def difference_cell(difference: Record | None) -> Cell:
         return Cell("nothing to compare with")
     if difference.get("value") is None:
         return Cell("undefined", str(difference.get("reason", "")))
-    return Cell(f"{difference['value']:+.4f}", f"{difference['low']:+.4f} to {difference['high']:+.4f}")
+    return Cell(f"{difference['value']:+z.4f}", f"{difference['low']:+z.4f} to {difference['high']:+z.4f}")
 
 
 def metric_rows(evaluation: Record) -> list[MetricRow]:
@@ -158,15 +163,22 @@ def _slice_table(column: str, found: Record) -> SliceTable:
 
 
 def _slice_cells(each: Record) -> tuple[Cell, ...]:
-    aucs = (_short(each["challenger"][f"{task}_auc"]) for task in TASK_NAMES)
+    aucs = (_short_auc(each["challenger"][f"{task}_auc"]) for task in TASK_NAMES)
     differences = ((each["difference"] or {}).get(f"{task}_auc") for task in ("cvr", "ctcvr"))
-    return (*aucs, *(Cell("undefined") if found and found["value"] is None else difference_cell(found) for found in differences))
+    return (*aucs, *(_short_difference(found) for found in differences))
 
 
-def _short(auc: Record) -> Cell:
-    """Write an AUC for a narrow column: where it is undefined, the counts that are too few stand for the reason."""
-    known = auc["value"] is not None
-    return auc_cell(auc) if known else Cell("undefined", f"{count(auc['positives'])} positives, {count(auc['negatives'])} negatives")
+def _short_auc(auc: Record) -> Cell:
+    """Write an AUC for a narrow column: where it is undefined, the counts stand for the reason."""
+    if auc["value"] is None:
+        return Cell("undefined", f"{count(auc['positives'])} of {count(auc['positives'] + auc['negatives'])} positive")
+    return Cell(f"{auc['value']:.3f}", f"{auc['low']:.3f} to {auc['high']:.3f}")
+
+
+def _short_difference(difference: Record | None) -> Cell:
+    if difference is None or difference["value"] is None:
+        return Cell("no champion" if difference is None else "undefined")
+    return Cell(f"{difference['value']:+z.3f}", f"{difference['low']:+z.3f} to {difference['high']:+z.3f}")
 
 
 def _auc_row(task: str, models: Sequence[Record | None], difference: Record | None) -> MetricRow:
@@ -181,7 +193,7 @@ def _plain_row(name: str, note: str, task: str, metric: str, models: Sequence[Re
     values = [model[metric][task] if model else None for model in models]
     cells = [Cell(number(value)) if model else Cell("no champion yet") for model, value in zip(models, values, strict=True)]
     both = [value for value in values if value is not None]
-    gap = Cell(f"{both[0] - both[1]:+.4f}") if len(both) == 2 else Cell("nothing to compare with")
+    gap = Cell(f"{both[0] - both[1]:+z.4f}") if len(both) == 2 else Cell("nothing to compare with")
     return MetricRow(name, note, (cells[0], cells[1], gap))
 
 
@@ -189,4 +201,4 @@ def _log_width(found: int, most: int) -> float:
     return round(100 * math.log1p(found) / math.log1p(most), 1) if most else 0.0
 
 
-FILTERS = {"plain": plain, "count": count, "number": number, "auc_cell": auc_cell, "difference_cell": difference_cell}
+FILTERS = {"plain": plain, "instant": instant, "count": count, "number": number, "auc_cell": auc_cell, "difference_cell": difference_cell}

@@ -21,7 +21,7 @@ def select_events(events: pl.LazyFrame, *, key: str, at: str, day: date, labelle
     repeated = hold(seen.group_by(key).len().filter(pl.col("len") > 1).select(key).drop_nulls())
     if repeated.collect().is_empty():
         return seen
-    first = (
+    first = hold(
         seen.join(repeated, on=key, how="semi")
         .sort(pl.col("arrived_on"), pl.col(at), pl.exclude("arrived_on", at))
         .unique(subset=key, keep="first", maintain_order=True)

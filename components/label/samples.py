@@ -1,6 +1,7 @@
 """A day's samples: its impressions, each with its click, action and conversion as far as a cut-off shows them."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -33,13 +34,13 @@ def label_samples(
     start = datetime.combine(day, time(), UTC)
     _check_cut_off(labelled_through, start + timedelta(days=1))
     through = labelled_through.astimezone(UTC)
-    cut_off = {"day": day, "labelled_through": through}
-    shown = select_events(impressions, key="impression_id", at="exposed_at", **cut_off)
+    known = partial(select_events, day=day, labelled_through=through)
+    shown = known(impressions, key="impression_id", at="exposed_at")
     outcomes = _find_outcomes(
         shown,
-        hold(select_events(clicks, key="click_id", at="clicked_at", **cut_off)),
-        hold(select_events(actions, key="action_id", at="acted_at", **cut_off)),
-        hold(select_events(purchases, key="order_id", at="purchased_at", **cut_off)),
+        hold(known(clicks, key="click_id", at="clicked_at")),
+        hold(known(actions, key="action_id", at="acted_at")),
+        hold(known(purchases, key="order_id", at="purchased_at")),
         windows=windows,
     )
     exposed = shown.filter(pl.col("exposed_at").is_between(start, start + timedelta(days=1), closed="left"))

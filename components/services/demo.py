@@ -107,25 +107,31 @@ def _busiest(settings: Settings, day: date) -> tuple[str, str]:
 
 
 def _repair(settings: Settings, days: Sequence[date]) -> str:
-    home = f"ESMM_HOME={settings.root}"
     return (
         f"mend the cause, then run the demo again; or keep what is done and go on from the failed tasks:\n"
-        f"  {home} ESMM_DATA__RAW={settings.raw} ESMM_DATA__PROFILE={settings.profile_path} esmm up\n"
+        f"  {_in_home(settings)} esmm up\n"
         f"  AIRFLOW_HOME={airflow_home.airflow_home(settings)} airflow tasks clear {airflow_home.DAG_ID}"
         f" -s {days[0]} -e {days[-1]} --only-failed -y"
     )
 
 
 def _what_next(settings: Settings, days: Sequence[date]) -> str:
-    home = f"ESMM_HOME={settings.root}"
-    told = f"{home} ESMM_DATA__RAW={settings.raw} ESMM_DATA__PROFILE={settings.profile_path}"
+    here = _in_home(settings)
     return (
         f"report: {settings.root / 'reports' / f'day={days[-1]}' / 'index.html'}\n"
         "next:\n"
-        f"  {home} esmm models                          every version, its verdict, the champion\n"
-        f"  {told} esmm up    these services, to stay: Airflow, MLflow, lookups (esmm down stops them)\n"
-        "  make demo RAW=<landing zone> PROFILE=<profile.toml> FROM=<day> TO=<day>    the same on your own logs, with another ESMM_HOME"
+        f"  {here} esmm models    every version, its verdict, the champion\n"
+        f"  {here} esmm up    the services, to stay: Airflow, MLflow, lookups (esmm down stops them)\n"
+        "  ESMM_HOME=<another folder> make demo RAW=<landing zone> PROFILE=<profile.toml> FROM=<day> TO=<day>    your own logs"
     )
+
+
+def _in_home(settings: Settings) -> str:
+    """Return the environment in which commands find this home and its logs."""
+    told = [f"ESMM_HOME={settings.root}"]
+    if settings.raw != settings.root / "raw":
+        told += [f"ESMM_DATA__RAW={settings.raw}", f"ESMM_DATA__PROFILE={settings.profile_path}"]
+    return " ".join(told)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def _seen(rows: list[Row], key: str, at: str, day: date, labelled_through: datet
 
 
 def _order(row: Row, at: str) -> tuple[Any, ...]:
-    rest = [(row[name] is not None, row[name]) if row[name] is not None else (False, "") for name in row if name not in ("arrived_on", at)]
+    rest = [(row[name] is not None, row[name] or "") for name in row if name not in ("arrived_on", at)]
     return (row["arrived_on"], row[at], rest)
 
 
@@ -97,19 +97,14 @@ def _click_of(
         return None
     before_all = datetime.combine(date.min, time(), UTC)
     best: tuple[datetime, bool, datetime, str] | None = None
+    pair = (event["user_id"], event["item_id"])
     for name, clicked_at in first_click.items():
         row = shown[name]
         candidate = (clicked_at, True, row["exposed_at"], name)
-        if (row["user_id"], row["item_id"]) == (event["user_id"], event["item_id"]) and _within(event[at] - clicked_at, window):
+        if (row["user_id"], row["item_id"]) == pair and timedelta(0) <= event[at] - clicked_at <= window:
             best = candidate if best is None or candidate > best else best
     for click in uncredited:
         candidate = (click["clicked_at"], False, before_all, "")
-        if (click["user_id"], click["item_id"]) == (event["user_id"], event["item_id"]) and _within(
-            event[at] - click["clicked_at"], window
-        ):
+        if (click["user_id"], click["item_id"]) == pair and timedelta(0) <= event[at] - click["clicked_at"] <= window:
             best = candidate if best is None or candidate > best else best
     return best[3] if best is not None and best[1] else None
-
-
-def _within(delay: timedelta, window: timedelta) -> bool:
-    return timedelta(0) <= delay <= window

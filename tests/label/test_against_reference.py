@@ -1,9 +1,8 @@
 """The Polars labelling says what the plain-Python rules say, on generated logs full of ties, borders and duplicates."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,35 +22,30 @@ _instants = st.builds(
 )
 _arrivals = st.sampled_from([*[DAY] * 9, DAY + timedelta(days=1), DAY + timedelta(days=2), DAY - timedelta(days=1)])
 _users = st.sampled_from(["u", "u", "u", "u", "v", None])
-_items = st.sampled_from(["i", "i", "i", "i", "j"])
-_names = st.sampled_from(list("abcdefgh"))
-
-
-def _rows(
-    key: str, at: str, keys: st.SearchStrategy[str | None], sizes: tuple[int, int], **more: st.SearchStrategy[Any]
-) -> st.SearchStrategy[Any]:
-    base = {key: keys, **more, "user_id": _users, "item_id": _items, at: _instants, "arrived_on": _arrivals}
-    return st.lists(st.fixed_dictionaries(base), min_size=sizes[0], max_size=sizes[1])
-
-
 _named = st.sampled_from([None, None, None, None, None, None, *"abcdefgh"])
+_items = st.sampled_from(["i", "i", "i", "i", "j"])
+
+
+def _rows(kind: str, keys: str, sizes: tuple[int, int], **more: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Rows of one kind of log; `keys` are its possible keys, "-" a null."""
+    key, at = next(iter(SCHEMAS[kind])), next(name for name in SCHEMAS[kind] if name.endswith("_at"))
+    columns = {"impression_id": _named, "user_id": _users, "item_id": _items, at: _instants, "arrived_on": _arrivals, **more}
+    columns[key] = st.sampled_from([None if name == "-" else name for name in keys])
+    return st.lists(st.fixed_dictionaries({name: columns[name] for name in SCHEMAS[kind]}), min_size=sizes[0], max_size=sizes[1])
+
+
 _logs = st.fixed_dictionaries(
     {
-        "impressions": _rows(
-            "impression_id", "exposed_at", _names, (2, 8), position=st.sampled_from([None, 1, 2]), scene=st.sampled_from([None, "h"])
-        ),
-        "clicks": _rows(
-            "click_id", "clicked_at", st.sampled_from([None, "1", "2", "3", "4", "5", "6", "7"]), (3, 10), impression_id=_named
-        ),
-        "actions": _rows("action_id", "acted_at", st.sampled_from([None, "1", "2", "3", "4"]), (0, 5), impression_id=_named),
-        "purchases": _rows(
-            "order_id", "purchased_at", st.sampled_from([None, "1", "2", "3", "4", "5"]), (2, 8), impression_id=_named, amount=st.just(1.0)
-        ),
+        "impressions": _rows("impressions", "abcdefgh", (2, 8), position=st.sampled_from([None, 1, 2]), scene=st.sampled_from([None, "h"])),
+        "clicks": _rows("clicks", "-1234567", (3, 10)),
+        "actions": _rows("actions", "-1234", (0, 5)),
+        "purchases": _rows("purchases", "-12345", (2, 8), amount=st.just(1.0)),
     }
 )
 
 
 def _ordered(logs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Put the columns in the schema's order, which breaks the last ties between rows of one key."""
     return {kind: [{name: row[name] for name in SCHEMAS[kind]} for row in rows] for kind, rows in logs.items()}
 
 

@@ -58,7 +58,11 @@ def test_a_failed_task_stops_the_watch_with_the_error_of_its_log(tmp_path):
     log.parent.mkdir(parents=True)
     frame = {"filename": "/x/suites.py", "lineno": 7, "name": "check"}
     error = {"exc_type": "ValidationFailedError", "exc_value": "CTR 0.9 is outside 0.0005..0.5", "frames": [frame]}
-    events = [{"event": "read 3 files"}, {"event": "::group::Post Execute"}, {"event": "Task failed with exception", "error_detail": [error]}]
+    events = [
+        {"event": "read 3 files"},
+        {"event": "::group::Post Execute"},
+        {"event": "Task failed with exception", "error_detail": [error]},
+    ]
     log.write_text("plain text\n" + "".join(json.dumps(event) + "\n" for event in events))
     with pytest.raises(BackfillFailedError) as caught:
         say([[task(FIRST, "label", "running"), failed]], [FIRST, SECOND], logs=tmp_path)

@@ -17,7 +17,7 @@ from components.services import airflow_home, catalogue, demo_logs, keys, stack
 from components.services.interrupts import interrupts_raise, interrupts_wait
 from components.settings import Settings
 
-SECRET_URL = "postgresql://me:hunter%402@db.example:5432/"
+SECRET_URL = "postgresql://me:hunter%402@db.example:5432/"  # noqa: S105 - of nobody
 
 
 @pytest.fixture(autouse=True)
@@ -137,17 +137,23 @@ def test_the_demo_refuses_days_in_the_wrong_order_and_a_home_of_another_data_set
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_request_to_stop_runs_the_cleaning_up_and_a_second_one_does_not_interrupt_it(number, status):
-    cleaned = False
-    with pytest.raises(SystemExit) as caught, interrupts_raise():
+    cleaned = []
+
+    def work() -> None:
         try:
             os.kill(os.getpid(), number)
         finally:
             with interrupts_wait():
                 os.kill(os.getpid(), number)
-                cleaned = True
-    assert (caught.value.code, cleaned) == (status, True)
+                cleaned.append(True)
+
+    with pytest.raises(SystemExit) as caught, interrupts_raise():
+        work()
+    assert (caught.value.code, cleaned) == (status, [True])
 
 
 def test_importing_the_services_loads_neither_airflow_nor_torch():
-    script = "import sys; from components.services import demo; sys.exit(any(name in sys.modules for name in ('airflow', 'torch', 'mlflow')))"
+    script = (
+        "import sys; from components.services import demo; sys.exit(any(name in sys.modules for name in ('airflow', 'torch', 'mlflow')))"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False, cwd=Path(__file__).parents[2]).returncode == 0

@@ -151,7 +151,7 @@ def test_a_half_started_home_can_be_stopped_by_another_process(tmp_path):
     assert ended(process)
 
 
-def test_a_pid_given_to_another_program_is_neither_alive_nor_stopped(tmp_path):
+def test_a_pid_given_to_another_program_is_neither_alive_nor_stopped():
     other = subprocess.Popen([sys.executable, "-c", MUTE], start_new_session=True)
     try:
         ours = Identity(pid=other.pid, started=Identity.of(other.pid).started - 60)

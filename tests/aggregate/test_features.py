@@ -22,6 +22,10 @@ def days_ago(days: int) -> date:
     return DAY - timedelta(days=days)
 
 
+def users_of(rows: list[dict[str, object]], category: str = "cat_id", options: Aggregate = OPTIONS) -> pl.DataFrame:
+    return user_features(frame(rows), day=DAY, options=options, category=category).collect()
+
+
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("options", [Aggregate(), Aggregate(history_days=8, list_length=3, prior_impressions=2.5, prior_clicks=0.5)])
 def test_features_equal_the_plain_rules(seed: int, options: Aggregate) -> None:
@@ -37,16 +41,12 @@ def test_features_equal_the_plain_rules(seed: int, options: Aggregate) -> None:
 )
 def test_counts_look_back_one_seven_and_thirty_days(days: int, one: int, seven: int, rows: int) -> None:
     only = sample("a", midnight(days_ago(days)), clicked=SECOND, acted=2 * SECOND, converted=3 * SECOND)
-    for entity, found in (("item", item_features(frame([only]), day=DAY, options=OPTIONS)), ("user", users_of([only]))):
-        found = found.lazy().collect()
+    tables = {"user": users_of([only]), "item": item_features(frame([only]), day=DAY, options=OPTIONS).collect()}
+    for entity, found in tables.items():
         assert found.height == rows
         for event in ("impression", "click", "action", "conversion"):
             counts = found.select(f"{entity}_{event}_count_1d", f"{entity}_{event}_count_7d").rows()
             assert counts == [(one, seven)] * rows
-
-
-def users_of(rows: list[dict[str, object]], category: str = "cat_id", options: Aggregate = OPTIONS) -> pl.DataFrame:
-    return user_features(frame(rows), day=DAY, options=options, category=category).collect()
 
 
 def test_rates_are_smoothed_towards_the_overall_rate_of_seven_days() -> None:

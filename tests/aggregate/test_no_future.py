@@ -58,10 +58,9 @@ def samples_of(logs: Logs, day: date, through: datetime | None = None) -> pl.Laz
     return labelled.with_columns(day=pl.lit(day))
 
 
-def outputs(logs: Logs, *, later: tuple[date, ...] = (), relabelled: datetime | None = None) -> dict[str, bytes]:
+def outputs(logs: Logs, *, later: tuple[date, ...] = ()) -> dict[str, bytes]:
     """Return the bytes of a day's samples, features and assembled rows, with samples of `later` days lying about."""
-    before = samples_of(logs, BEFORE, relabelled)
-    samples = pl.concat([before, samples_of(logs, DAY), *(samples_of(logs, day) for day in later)])
+    samples = pl.concat([samples_of(logs, BEFORE), samples_of(logs, DAY), *(samples_of(logs, day) for day in later)])
     made = {}
     for day in (BEFORE, DAY):
         made[f"users {day}"] = user_features(samples, day=day, options=Aggregate(), category="scene").with_columns(day=pl.lit(day))
@@ -98,8 +97,8 @@ def test_an_event_of_the_day_itself_does_move_bytes(kind: str) -> None:
     more = {
         "impressions": impression("z", 700),
         "clicks": event("9", 210, user="v"),
-        "actions": event("9", 260),
-        "purchases": purchase("9", 260),
+        "actions": event("9", DAY_S - 3, user="v", item="j"),
+        "purchases": purchase("9", DAY_S - 3, user="v", item="j"),
     }
     changed = outputs(PAST | {kind: [*PAST[kind], more[kind]]})
     assert {name for name, found in outputs(PAST).items() if found != changed[name]} >= {"samples", "assembled", f"items {DAY}"}

@@ -21,7 +21,7 @@ def narrow_impressions(impressions: pl.LazyFrame, clicks: pl.LazyFrame) -> pl.La
     """
     targets = impressions.select("impression_id", *PAIR, "exposed_at", target_at="exposed_at")
     names = clicks.select("impression_id").drop_nulls().unique()
-    pairs = clicks.filter(pl.col("impression_id").is_null()).select(*PAIR).drop_nulls().unique()
+    pairs = clicks.filter(pl.col("impression_id").is_null()).select(*PAIR).unique()
     named = targets.join(names, on="impression_id", how="semi")
     paired = targets.join(pairs, on=PAIR, how="semi")
     return pl.concat([named, paired]).unique("impression_id")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from components.errors import ServiceError
+
 DONE = frozenset({"success", "skipped"})
 LOST = frozenset({"failed", "upstream_failed"})
 AT_WORK = frozenset({"running", "queued", "restarting", "up_for_retry", "up_for_reschedule"})
@@ -71,10 +73,13 @@ def _task_state(row: tuple[Any, ...]) -> TaskState:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Any]:
-    """Connect for one transaction."""
+    """Connect for one transaction; raises ServiceError where the server has gone."""
     import psycopg2
 
-    connection = psycopg2.connect(url, connect_timeout=10)
+    try:
+        connection = psycopg2.connect(url, connect_timeout=10)
+    except psycopg2.OperationalError as error:
+        raise ServiceError(f"Airflow's metadata database cannot be reached any more: {str(error).strip()}") from None
     try:
         with connection:
             yield connection

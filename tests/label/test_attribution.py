@@ -85,6 +85,11 @@ def test_null_or_other_user_never_matches(shown_to: str | None, clicked_by: str 
     assert (clicked(samples), converted(samples)) == ({}, {})
 
 
+def test_null_user_buys_nothing_from_a_click_whose_impression_had_no_user() -> None:
+    samples = label([impression("a", 100, user=None)], [event("1", 110, of="a")], [purchase("p", 120, user=None), purchase("q", 130)])
+    assert (clicked(samples), converted(samples)) == ({"a": at(110)}, {})
+
+
 def test_repeated_clicks_are_one_at_the_first_time() -> None:
     samples = label([impression("a", 100)], [event("2", 130), event("1", 120, of="a"), event(None, 140), event(None, 150)])
     assert clicked(samples) == {"a": at(120)}

@@ -3,11 +3,10 @@
 Exit status: 0 done, 1 the data or the gate's input says no (with the reason), 2 wrong usage.
 """
 
-import json
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +14,9 @@ import click
 
 from components.errors import DataError, SettingsError
 from components.settings import load_settings
+from components.terminal import Day, Instant, progress, show, show_table
 
 Command = Callable[..., Any]
-
-
-class Day(click.ParamType[date]):
-    """A UTC day, YYYY-MM-DD."""
-
-    name = "day"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Parse a day or fail with status 2."""
-        try:
-            return value if isinstance(value, date) else date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"expected a UTC day such as 2017-11-25, found {value!r}", param, ctx)
-
-
-class Instant(click.ParamType[datetime]):
-    """A UTC instant, ISO 8601."""
-
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Parse an instant or fail with status 2; one without an offset is UTC."""
-        try:
-            instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"expected an instant such as 2017-11-26T00:00Z, found {value!r}", param, ctx)
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def shared(command: Command) -> Command:
@@ -68,7 +41,7 @@ def _step_command(name: str, text: str) -> None:
     def run(day: date, path: Path | None, as_json: bool) -> None:
         from components import steps
 
-        _print(getattr(steps, name)(day, load_settings(path)), as_json)
+        show(getattr(steps, name)(day, load_settings(path)), as_json)
 
 
 for _name, _text in {
@@ -89,7 +62,7 @@ def ingest(day: date, kind: Any, path: Path | None, as_json: bool) -> None:
     from components import steps
 
     settings = load_settings(path)
-    _print(steps.ingest_kind(day, kind, settings) if kind else steps.ingest(day, settings), as_json)
+    show(steps.ingest_kind(day, kind, settings) if kind else steps.ingest(day, settings), as_json)
 
 
 @esmm.command()
@@ -100,7 +73,7 @@ def label(day: date, labelled_through: datetime | None, path: Path | None, as_js
     """Join a day's impressions with their clicks and conversions."""
     from components import steps
 
-    _print(steps.label(day, load_settings(path), labelled_through=labelled_through), as_json)
+    show(steps.label(day, load_settings(path), labelled_through=labelled_through), as_json)
 
 
 @esmm.command()
@@ -110,9 +83,9 @@ def train(day: date, path: Path | None, as_json: bool) -> None:
     """Fine-tune yesterday's checkpoint on a day."""
     from components import steps
 
-    with _progress(f"train {day}") as advance:
+    with progress(f"train {day}") as advance:
         record = steps.train(day, load_settings(path), progress=advance)
-    _print(record, as_json)
+    show(record, as_json)
 
 
 @esmm.command()
@@ -124,7 +97,7 @@ def evaluate(day: date, path: Path | None, as_json: bool) -> None:
 
     record = steps.evaluate(day, load_settings(path))
     contract = ("day", "rows", "clicks", "conversions", "models", "difference")
-    _print({key: record[key] for key in contract}, as_json)
+    show({key: record[key] for key in contract}, as_json)
 
 
 @esmm.command()
@@ -142,10 +115,10 @@ def run(first: date, last: date | None, path: Path | None, as_json: bool) -> Non
         raise click.UsageError(f"--to {end} is before {first}")
     records = []
     for day in (first + timedelta(days=number) for number in range((end - first).days + 1)):
-        with _progress(f"train {day}") as advance:
+        with progress(f"train {day}") as advance:
             records.append(steps.run_day(day, settings, progress=advance))
     if as_json:
-        _print(records, as_json)
+        show(records, as_json)
     else:
         print_summary(settings, first, end)
 
@@ -162,7 +135,7 @@ def simulate(out: Path, start: date, days: int, impressions_per_day: int, seed: 
     from components.simulate.world import simulate as write
 
     load_settings(path)
-    _print(write(out, start=start, days=days, impressions_per_day=impressions_per_day, seed=seed), as_json)
+    show(write(out, start=start, days=days, impressions_per_day=impressions_per_day, seed=seed), as_json)
 
 
 @esmm.command()
@@ -174,7 +147,7 @@ def lookup(entity: Any, keys: tuple[str, ...], path: Path | None, as_json: bool)
     from components.publish.lookup import lookup as find
 
     found = find(entity, list(keys), load_settings(path))
-    _print(found if as_json or len(found) > 1 else found[0], as_json)
+    show(found if as_json or len(found) > 1 else found[0], as_json)
     if not any(answer["found"] for answer in found):
         raise DataError(f"lookup: no {entity} with key {', '.join(keys)} has been published")
 
@@ -189,9 +162,9 @@ def models(path: Path | None, as_json: bool) -> None:
 
     found = [asdict(model) for model in registry(load_settings(path)).models()]
     if as_json:
-        _print(found, as_json)
+        show(found, as_json)
     else:
-        _table(("version", "day", "verdict", "aliases", "reason"), found)
+        show_table(("version", "day", "verdict", "aliases", "reason"), found)
 
 
 @esmm.command()
@@ -202,7 +175,7 @@ def rollback(path: Path | None, as_json: bool) -> None:
 
     from components.steps import registry
 
-    _print(asdict(registry(load_settings(path)).rollback()), as_json)
+    show(asdict(registry(load_settings(path)).rollback()), as_json)
 
 
 @esmm.command()
@@ -213,7 +186,7 @@ def report(day: date, path: Path | None, as_json: bool) -> None:
     from components import steps
 
     page = steps.report(day, load_settings(path))
-    _print({"day": str(day), "report": str(page)}, as_json)
+    show({"day": str(day), "report": str(page)}, as_json)
 
 
 @esmm.command()
@@ -222,7 +195,7 @@ def up(path: Path | None, as_json: bool) -> None:
     """Start PostgreSQL, Airflow, MLflow and the lookups."""
     from components.services.stack import up as start
 
-    _print(start(load_settings(path)), as_json)
+    show(start(load_settings(path)), as_json)
 
 
 @esmm.command()
@@ -231,7 +204,7 @@ def down(path: Path | None, as_json: bool) -> None:
     """Stop what `esmm up` started."""
     from components.services.stack import down as stop
 
-    _print(stop(load_settings(path)), as_json)
+    show(stop(load_settings(path)), as_json)
 
 
 @esmm.command()
@@ -242,56 +215,14 @@ def down(path: Path | None, as_json: bool) -> None:
 @shared
 def demo(raw: Path | None, profile: Path | None, first: date | None, last: date | None, path: Path | None, as_json: bool) -> None:
     """Run days through a real Airflow backfill, and show what came out."""
-    from components.services.demo import demo as show
+    from components.services.demo import demo as run_demo
 
     if raw and not (profile and first):
         raise click.UsageError("--raw needs --profile and --from (and --to)")
-    status = show(load_settings(path), raw=raw, profile=profile, first=first, last=last)
+    status = run_demo(load_settings(path), raw=raw, profile=profile, first=first, last=last)
     if as_json:
-        _print({"status": status}, as_json)
+        show({"status": status}, as_json)
     sys.exit(status)
-
-
-def _print(result: Any, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result, indent=1, default=str))
-    elif isinstance(result, dict):
-        for key, value in result.items():
-            shown = json.dumps(value, default=str) if isinstance(value, dict | list) else value
-            click.echo(f"{key}: {shown}")
-    else:
-        click.echo(json.dumps(result, indent=1, default=str))
-
-
-def _table(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(
-            *(", ".join(map(str, row[name])) if isinstance(row[name], list | tuple) else str(row[name] or "") for name in columns)
-        )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
-class _progress:  # noqa: N801 - reads as a function where it is used
-    """A progress bar on stderr, counting rows; silent where stderr is not a terminal."""
-
-    def __init__(self, name: str) -> None:
-        from rich.console import Console
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f} rows"), TimeElapsedColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-        self.task = self.bar.add_task(name, total=None)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self.bar.start()
-        return lambda rows: self.bar.update(self.task, completed=rows)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
 
 
 def main(arguments: list[str] | None = None) -> None:

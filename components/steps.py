@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from components.errors import DataError, MissingInputError, MissingParentError, ValidationFailedError
-from components.lake import Lake
+from components.errors import DataError, MissingInputError, ValidationFailedError
+from components.inputs import ONE_DAY, assembled, holdout_start, midnight, open_lake, parent_of, require_verdict, with_scores
 from components.profile import Kind
 from components.records import Record, Records, write_text
 from components.settings import Settings
@@ -36,13 +36,11 @@ from components.tables import (
 )
 
 if TYPE_CHECKING:
-    from components.checkpoints import Checkpoint, CheckpointStore
     from components.promote.registry import Registry
 
 log = logging.getLogger("esmm")
 Progress = Callable[[int], None]
 STEPS = ("ingest", "label", "validate", "aggregate", "publish", "train", "evaluate", "promote")
-_DAY = timedelta(days=1)
 _SUMS = ("rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined")
 
 
@@ -62,7 +60,7 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
     if kind not in settings.profile.kinds:
         return {"day": str(day), "kind": kind, "files": [], **dict.fromkeys(_SUMS, 0), "seconds": 0.0}
     with _step(day, f"ingest-{kind}", settings) as record, _scratch(settings) as scratch:
-        lake = _lake(settings)
+        lake = open_lake(settings)
         folder = settings.raw / kind / f"day={day}"
         logs = read_day(folder, kind, day, profile=settings.profile, scratch=scratch, chunk_rows=settings.ingest.chunk_rows)
         for accounting in logs.accounting:
@@ -78,14 +76,14 @@ def label(day: date, settings: Settings, *, labelled_through: datetime | None = 
     """Join the day's impressions with what followed them before the cut-off (default: the day's end) into samples."""
     from components.label.samples import label_samples
 
-    cut_off = labelled_through or _midnight(day + _DAY)
-    if cut_off < _midnight(day + _DAY):
-        raise DataError(f"label {day}: --labelled-through {cut_off.isoformat()} is before the day's end; choose {day + _DAY} or later")
+    cut_off = labelled_through or midnight(day + ONE_DAY)
+    if cut_off < midnight(day + ONE_DAY):
+        raise DataError(f"label {day}: --labelled-through {cut_off.isoformat()} is before the day's end; choose {day + ONE_DAY} or later")
     records = Records(settings.root)
     for kind in settings.profile.kinds:
         records.require(day, f"ingest-{kind}")
     with _step(day, "label", settings) as record:
-        lake = _lake(settings)
+        lake = open_lake(settings)
         eve = (cut_off - timedelta(microseconds=1)).date()
         events = (lake.scan(table, day, eve) for table in (IMPRESSIONS, CLICKS, ACTIONS, PURCHASES))
         samples = label_samples(*events, day=day, labelled_through=cut_off, windows=settings.labels)
@@ -103,7 +101,7 @@ def validate(day: date, settings: Settings) -> Record:
 
     records = Records(settings.root)
     records.require(day, "label")
-    lake = _lake(settings)
+    lake = open_lake(settings)
     has_actions = "actions" in settings.profile.kinds
     frames = DayFrames(
         samples=lake.scan(SAMPLES, day),
@@ -113,7 +111,7 @@ def validate(day: date, settings: Settings) -> Record:
         actions=lake.scan(ACTIONS, day) if has_actions else None,
     )
     accounting = [records.require(day, f"ingest-{kind}") for kind in settings.profile.kinds]
-    before = [records.read(day - number * _DAY, "validate") for number in range(1, 8)]
+    before = [records.read(day - number * ONE_DAY, "validate") for number in range(1, 8)]
     history = [found["profile"] for found in before if found]
     docs = settings.root / "docs" / f"day={day}"
     with _step(day, "validate", settings) as record:
@@ -136,8 +134,8 @@ def aggregate(day: date, settings: Settings) -> Record:
 
     Records(settings.root).require(day, "label")
     with _step(day, "aggregate", settings) as record:
-        lake, options = _lake(settings), settings.aggregate
-        samples = lake.scan(SAMPLES, day - (options.history_days - 1) * _DAY, day)
+        lake, options = open_lake(settings), settings.aggregate
+        samples = lake.scan(SAMPLES, day - (options.history_days - 1) * ONE_DAY, day)
         users = user_features(samples, day=day, options=options, category=settings.profile.category)
         record["user_version"] = lake.replace(USER_FEATURES, day, users)
         record["item_version"] = lake.replace(ITEM_FEATURES, day, item_features(samples, day=day, options=options))
@@ -152,7 +150,7 @@ def publish(day: date, settings: Settings) -> Record:
 
     Records(settings.root).require(day, "aggregate")
     with _step(day, "publish", settings) as record:
-        lake = _lake(settings)
+        lake = open_lake(settings)
         published = publish_day(day, lake.scan(USER_FEATURES, day), lake.scan(ITEM_FEATURES, day), settings=settings)
         record.update(asdict(published))
     return record
@@ -166,10 +164,10 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
     records = Records(settings.root)
     records.require(day, "aggregate")
     with _step(day, "train", settings) as record:
-        store, lake = CheckpointStore(settings.root), _lake(settings)
-        parent = _parent(day, store, settings)
-        first = _holdout_start(day - _DAY, settings) if parent else _midnight(day)
-        rows = _assembled(day, settings, first=first, end=_holdout_start(day, settings))
+        store, lake = CheckpointStore(settings.root), open_lake(settings)
+        parent = parent_of(day, store, settings)
+        first = holdout_start(day - ONE_DAY, settings) if parent else midnight(day)
+        rows = assembled(day, settings, first=first, end=holdout_start(day, settings))
         challenger = fine_tune(rows, parent, profile=settings.profile, settings=settings, progress=progress)
         versions = {table.name: lake.version(table) for table in (SAMPLES, USER_FEATURES, ITEM_FEATURES)}
         manifest = {**challenger.manifest, "day": str(day), "rows_from": first.isoformat(), "table_versions": versions}
@@ -185,19 +183,19 @@ def evaluate(day: date, settings: Settings) -> Record:
     from components.model.scoring import score
 
     challenger = Records(settings.root).require(day, "train")["version"]
-    _require_verdict(day - _DAY, settings)
+    require_verdict(day - ONE_DAY, settings)
     with _step(day, "evaluate", settings) as record:
-        store, lake = CheckpointStore(settings.root), _lake(settings)
+        store, lake = CheckpointStore(settings.root), open_lake(settings)
         standing = registry(settings).champion_before(day)
         versions = {"challenger": challenger, **({"champion": standing.version} if standing else {})}
-        rows = _assembled(day, settings, first=_holdout_start(day, settings), end=_midnight(day + _DAY))
+        rows = assembled(day, settings, first=holdout_start(day, settings), end=midnight(day + ONE_DAY))
         scores = {
             role: score(rows, store.load(version), profile=settings.profile, settings=settings).lazy().collect()
             for role, version in versions.items()
         }
         predictions = [frame.with_columns(role=pl.lit(role), model_version=pl.lit(versions[role])) for role, frame in scores.items()]
         record["table_version"] = lake.replace(PREDICTIONS, day, pl.concat(predictions).lazy())
-        scored = _with_scores(rows, scores, settings)
+        scored = with_scores(rows, scores, settings)
         record.update(compare(scored, settings=settings, slices=settings.profile.slices))
         for role, version in versions.items():
             record["models"][role]["version"] = version
@@ -237,7 +235,10 @@ def report(day: date, settings: Settings) -> Path:
     if day not in days:
         raise MissingInputError(f"{records.folder}: nothing has run for {day}; run `esmm run {day}` first")
     delays = (
-        _lake(settings).scan(SAMPLES, day).filter("converted").select((pl.col("converted_at") - pl.col("clicked_at")).dt.total_seconds())
+        open_lake(settings)
+        .scan(SAMPLES, day)
+        .filter("converted")
+        .select((pl.col("converted_at") - pl.col("clicked_at")).dt.total_seconds())
     )
     found = [(known, records.read_day(known)) for known in days]
     path = settings.root / "reports" / f"day={day}" / "index.html"
@@ -261,68 +262,6 @@ def registry(settings: Settings) -> "Registry":
     from components.promote.registry import Registry
 
     return Registry(database_url(settings, "mlflow"))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _holdout_start(day: date, settings: Settings) -> datetime:
-    return _midnight(day + _DAY) - settings.evaluation.holdout
-
-
-def _lake(settings: Settings) -> Lake:
-    return Lake(settings.lake_uri, settings.profile)
-
-
-def _assembled(day: date, settings: Settings, *, first: datetime, end: datetime) -> pl.LazyFrame:
-    """Read the samples exposed in [first, end), in time order, with the features of the day before each."""
-    from components.aggregate.assembly import assemble
-
-    lake = _lake(settings)
-    within = (pl.col("exposed_at") >= first) & (pl.col("exposed_at") < end)
-    samples = lake.scan(SAMPLES, first.date(), day).filter(within).sort("exposed_at", "impression_id")
-    features = (lake.scan(table, first.date() - _DAY, day - _DAY) for table in (USER_FEATURES, ITEM_FEATURES))
-    return assemble(samples, *features)
-
-
-def _parent(day: date, store: "CheckpointStore", settings: Settings) -> "Checkpoint | None":
-    """Return yesterday's checkpoint; where it is missing but an older one exists, what `train.missing_parent` says."""
-    yesterday = day - _DAY
-    version = store.head(yesterday)
-    if version:
-        return store.load(version)
-    older = [known for known in store.days() if known < yesterday]
-    policy = settings.train.missing_parent
-    if not older or policy == "cold_start":
-        return None
-    if policy == "last_trained":
-        log.warning("train %s: no checkpoint of %s; starting from %s", day, yesterday, older[-1])
-        return store.load(str(store.head(older[-1])))
-    raise MissingParentError(
-        f"train {day}: expected a checkpoint of {yesterday} in {store.folder}, found none after {older[-1]}; run "
-        f"`esmm run {older[-1] + _DAY} --to {day}` to mend the chain, or set train.missing_parent to last_trained or cold_start"
-    )
-
-
-def _require_verdict(day: date, settings: Settings) -> None:
-    """Refuse to go on before the gate has spoken on a day's checkpoint: it may be the champion of the next day's comparison."""
-    from components.checkpoints import CheckpointStore
-
-    trained, judged = CheckpointStore(settings.root).head(day), Records(settings.root).read(day, "promote")
-    if trained and (judged is None or judged["challenger"] != trained):
-        raise MissingInputError(f"evaluate: {trained} has no verdict yet; run `esmm evaluate {day}` and `esmm promote {day}` first")
-
-
-def _with_scores(rows: pl.LazyFrame, scores: dict[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:
-    """Return the holdout's labels and slice columns beside each role's scores, in the rows' order."""
-    new = [pl.col(f"{entity}_impression_count_7d").is_null().alias(f"new_{entity}") for entity in ("user", "item")]
-    kept = dict.fromkeys(["impression_id", "item_id", "position", "clicked", "converted", *settings.profile.slices])
-    labels = rows.select(*kept, *new).collect(engine="streaming")
-    for role, frame in scores.items():
-        named = frame.rename({name: f"{role}_{name}" for name in ("pctr", "pcvr", "pctcvr")})
-        labels = labels.join(named, on="impression_id", how="left", validate="1:1", maintain_order="left")
-    return labels
 
 
 def _flat_metrics(evaluation: Record) -> dict[str, float]:

@@ -26,7 +26,7 @@ def up(settings: Settings, *, schedule: bool = True, dags: Path = airflow_home.D
             _start(settings, supervisor, schedule=schedule, dags=dags, then=then)
         except BaseException:
             with interrupts_wait():
-                supervisor.stop(*(running.name for running in supervisor.running() if running.name not in before))
+                supervisor.stop(keep=before)
             raise
         finally:
             database.release(settings)
@@ -70,7 +70,7 @@ def _start(settings: Settings, supervisor: Supervisor, *, schedule: bool, dags: 
     given = catalogue.environment(settings, database.server_url(settings))
     api_server, scheduler, processor = airflow = catalogue.airflow(settings, given)
     others: list[Service] = [catalogue.mlflow(settings, given, urls["mlflow"]), catalogue.lookups(settings, given)]
-    supervisor.refuse_taken_ports([*others, *airflow])
+    supervisor.check_ports([*others, *airflow])
     supervisor.launch(others)
     if supervisor.missing(airflow):
         airflow_home.configure(settings, urls["airflow"], dags=dags, schedule=schedule)

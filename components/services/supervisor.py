@@ -32,6 +32,7 @@ class Running(BaseModel):
     name: str
     leader: Identity
     log: Path
+    port: int = 0
 
     @property
     def is_alive(self) -> bool:
@@ -98,10 +99,17 @@ class Supervisor:
         alive = {running.name for running in self.running() if running.is_alive}
         return [service for service in services if service.name not in alive]
 
-    def refuse_taken_ports(self, services: Sequence[Service]) -> None:
-        """Raise ServiceError naming the setting when a missing service's port is taken."""
-        for service in self.missing(services):
-            if service.port and is_taken(service.host, service.port):
+    def check_ports(self, services: Sequence[Service]) -> None:
+        """Raise ServiceError naming the setting when a missing service's port is taken, or a running one listens on another than asked."""
+        missing = {service.name for service in self.missing(services)}
+        running = {one.name: one for one in self.running()}
+        for service in services:
+            if service.name not in missing and running[service.name].port != service.port:
+                raise ServiceError(
+                    f"{service.name} runs on port {running[service.name].port}, but {service.port_setting} is {service.port};"
+                    f" run `esmm down` first, or set it back"
+                )
+            if service.name in missing and service.port and is_taken(service.host, service.port):
                 raise ServiceError(
                     f"{service.name}: port {service.port} of {service.host} is taken by another program;"
                     f" end that one or set {service.port_setting} to a free port"
@@ -110,7 +118,7 @@ class Supervisor:
     def launch(self, services: Sequence[Service]) -> None:
         """Start the services that do not run; none is waited for."""
         missing = self.missing(services)
-        self.refuse_taken_ports(missing)
+        self.check_ports(services)
         for service in missing:
             self._launch(service)
 
@@ -128,11 +136,11 @@ class Supervisor:
             waiting = [service for service in waiting if not service.ready(running[service.name])]
             time.sleep(0.3 if waiting else 0)
 
-    def stop(self, *names: str) -> list[str]:
-        """Stop the named services, or all, last started first; return the names of those that still ran. Safe to repeat."""
+    def stop(self, *, keep: Set[str] = frozenset()) -> list[str]:
+        """Stop the services but those in `keep`, last started first; return the names of those that still ran. Safe to repeat."""
         stopped = []
         for running in reversed(self.running()):
-            if names and running.name not in names:
+            if running.name in keep:
                 continue
             if running.is_alive:
                 _log.info("stopping %s", running.name)
@@ -168,7 +176,7 @@ class Supervisor:
             )
         leader = Identity.of(started.pid)
         known = {running.name: running for running in self.running()}
-        self._keep({**known, service.name: Running(name=service.name, leader=leader, log=log)}.values())
+        self._keep({**known, service.name: Running(name=service.name, leader=leader, log=log, port=service.port)}.values())
         _started[leader] = started
 
     def _keep(self, services: Iterable[Running]) -> None:

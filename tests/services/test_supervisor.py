@@ -112,6 +112,26 @@ def test_a_taken_port_is_named_with_the_setting_before_anything_starts(superviso
     assert supervisor.running() == ()
 
 
+def test_a_service_that_runs_on_another_port_than_asked_is_not_waited_for(supervisor):
+    def web(port: int) -> Service:
+        return Service("web", (sys.executable, "-S", "-c", QUIET), dict(os.environ), is_up, "127.0.0.1", port, "services.mlflow_port")
+
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        ports = first.getsockname()[1], second.getsockname()[1]
+    start(supervisor, web(ports[0]))
+    with pytest.raises(ServiceError, match=f"web runs on port {ports[0]}, but services.mlflow_port is {ports[1]}; run `esmm down` first"):
+        supervisor.launch([web(ports[1])])
+
+
+def test_services_that_ran_before_are_kept_when_the_others_are_stopped(supervisor):
+    processes = start(supervisor, program("one", QUIET), program("two", QUIET))
+    assert supervisor.stop(keep={"one", "two"}) == []
+    assert supervisor.stop(keep={"one"}) == ["two"]
+    assert not ended(processes["one"])
+
+
 def test_a_child_in_a_group_of_its_own_is_stopped_too(supervisor):
     parent = start(supervisor, program("parent", PARENT))["parent"]
     (child,) = parent.children()

@@ -1,0 +1,84 @@
+"""What the steps find by day: the lake, the rows between two instants, the parent, the verdict that must be there."""
+
+import logging
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from components.errors import MissingInputError, MissingParentError
+from components.lake import Lake
+from components.records import Records
+from components.settings import Settings
+from components.tables import ITEM_FEATURES, SAMPLES, USER_FEATURES
+
+if TYPE_CHECKING:
+    from components.checkpoints import Checkpoint, CheckpointStore
+
+log = logging.getLogger("esmm")
+ONE_DAY = timedelta(days=1)
+
+
+def midnight(day: date) -> datetime:
+    """Return the first instant of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def holdout_start(day: date, settings: Settings) -> datetime:
+    """Return the first instant of a day's holdout."""
+    return midnight(day + ONE_DAY) - settings.evaluation.holdout
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Open the tables."""
+    return Lake(settings.lake_uri, settings.profile)
+
+
+def assembled(day: date, settings: Settings, *, first: datetime, end: datetime) -> pl.LazyFrame:
+    """Read the samples exposed in [first, end), in time order, with the features of the day before each."""
+    from components.aggregate.assembly import assemble
+
+    lake = open_lake(settings)
+    within = (pl.col("exposed_at") >= first) & (pl.col("exposed_at") < end)
+    samples = lake.scan(SAMPLES, first.date(), day).filter(within).sort("exposed_at", "impression_id")
+    features = (lake.scan(table, first.date() - ONE_DAY, day - ONE_DAY) for table in (USER_FEATURES, ITEM_FEATURES))
+    return assemble(samples, *features)
+
+
+def parent_of(day: date, store: "CheckpointStore", settings: Settings) -> "Checkpoint | None":
+    """Return yesterday's checkpoint; where it is missing but an older one exists, what `train.missing_parent` says."""
+    yesterday = day - ONE_DAY
+    version = store.head(yesterday)
+    if version:
+        return store.load(version)
+    older = [known for known in store.days() if known < yesterday]
+    policy = settings.train.missing_parent
+    if not older or policy == "cold_start":
+        return None
+    if policy == "last_trained":
+        log.warning("train %s: no checkpoint of %s; starting from %s", day, yesterday, older[-1])
+        return store.load(str(store.head(older[-1])))
+    raise MissingParentError(
+        f"train {day}: expected a checkpoint of {yesterday} in {store.folder}, found none after {older[-1]}; run "
+        f"`esmm run {older[-1] + ONE_DAY} --to {day}` to mend the chain, or set train.missing_parent to last_trained or cold_start"
+    )
+
+
+def require_verdict(day: date, settings: Settings) -> None:
+    """Refuse to go on before the gate has spoken on a day's checkpoint: it may be the champion of the next day's comparison."""
+    from components.checkpoints import CheckpointStore
+
+    trained, judged = CheckpointStore(settings.root).head(day), Records(settings.root).read(day, "promote")
+    if trained and (judged is None or judged["challenger"] != trained):
+        raise MissingInputError(f"evaluate: {trained} has no verdict yet; run `esmm evaluate {day}` and `esmm promote {day}` first")
+
+
+def with_scores(rows: pl.LazyFrame, scores: dict[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:
+    """Return the holdout's labels and slice columns beside each role's scores, in the rows' order."""
+    new = [pl.col(f"{entity}_impression_count_7d").is_null().alias(f"new_{entity}") for entity in ("user", "item")]
+    kept = dict.fromkeys(["impression_id", "item_id", "position", "clicked", "converted", *settings.profile.slices])
+    labels = rows.select(*kept, *new).collect(engine="streaming")
+    for role, frame in scores.items():
+        named = frame.rename({name: f"{role}_{name}" for name in ("pctr", "pcvr", "pctcvr")})
+        labels = labels.join(named, on="impression_id", how="left", validate="1:1", maintain_order="left")
+    return labels

@@ -4,21 +4,23 @@ Every table is created empty before anything writes: with a table absent, concur
 """
 
 import hashlib
+import json
 import random
 import time
+import uuid
 from datetime import date
 
 import polars as pl
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
 
 from components.profile import Profile
 from components.tables import TABLES, Table
 
 _ATTEMPTS = 12
 _CHUNK = 1 << 20
-_ROWS = 65_536
 
 
 class Lake:
@@ -51,20 +53,43 @@ class Lake:
         `rows` has the table's columns without its partition columns, sorted by the caller: same rows, same bytes. Retries when another
         writer commits first, so of several writers of one day the last one stands, whole.
         """
-        parts = {table.day: pl.lit(day), **({"kind": pl.lit(kind)} if kind else {})}
-        ordered = rows.with_columns(**parts).select(pl.col(name).cast(dtype) for name, dtype in table.schema(self.profile).items())
-        predicate = f"{table.day} = '{day}'" + (f" and kind = '{kind}'" if kind else "")
+        values = {table.day: str(day), **({"kind": kind} if kind else {})}
+        path = "/".join([*(f"{name}={value}" for name, value in values.items()), f"{uuid.uuid4()}.parquet"])
+        num_rows = self._sink(table, path, rows)
         for attempt in range(_ATTEMPTS):
+            opened = self._open(table)
             try:
-                # not sink_delta: it takes the rows in any order, so the bytes differ from run to run
-                stream = ordered.collect_batches(chunk_size=_ROWS, maintain_order=True, lazy=True, engine="streaming")
-                write_deltalake(self._open(table), stream, mode="overwrite", predicate=predicate)
+                opened.create_write_transaction(
+                    [self._addition(table, path, values, num_rows)] if num_rows else [],
+                    "overwrite",
+                    opened.schema(),
+                    partition_by=list(table.partition),
+                    partition_filters=[(name, "=", value) for name, value in values.items()],
+                )
                 return self.version(table)
             except CommitFailedError:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+    def _sink(self, table: Table, path: str, rows: pl.LazyFrame) -> int:
+        """Stream the rows into one Parquet file of the table, which no reader sees yet; return their number.
+
+        Polars writes the file, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
+        """
+        self._open(table)
+        columns = {name: dtype for name, dtype in table.schema(self.profile).items() if name not in table.partition}
+        target = f"{self.location(table)}/{path}"
+        ordered = rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+        ordered.sink_parquet(target, mkdir=True, engine="streaming", maintain_order=True)
+        return int(pl.scan_parquet(target).select(pl.len()).collect().item())
+
+    def _addition(self, table: Table, path: str, values: dict[str, str], num_rows: int) -> AddAction:
+        with DeltaStorageHandler(self.location(table)).open_input_file(path) as file:
+            size = file.size()
+        now_ms = int(time.time() * 1000)
+        return AddAction(path, size, values, now_ms, data_change=True, stats=json.dumps({"numRecords": num_rows}))
 
     def days(self, table: Table) -> list[date]:
         """Return the days that hold at least one row, ascending."""

@@ -132,7 +132,8 @@ def aggregate(day: date, settings: Settings) -> Record:
     """Compute user and item features as of the end of `day` from the samples of the history window."""
     from components.aggregate.features import item_features, user_features
 
-    Records(settings.root).require(day, "label")
+    if not Records(settings.root).require(day, "validate")["success"]:
+        raise ValidationFailedError(f"aggregate {day}: the day failed its validation; run `esmm validate {day}` to see why")
     with _step(day, "aggregate", settings) as record:
         lake, options = open_lake(settings), settings.aggregate
         samples = lake.scan(SAMPLES, day - (options.history_days - 1) * ONE_DAY, day)

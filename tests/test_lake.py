@@ -64,6 +64,16 @@ def test_the_same_rows_give_the_same_bytes_and_others_do_not(lake: Lake) -> None
     assert prints[0] == prints[1] != prints[2]
 
 
+def test_many_rows_are_kept_in_their_order_and_give_the_same_bytes(lake: Lake) -> None:
+    many = impressions(*(f"{row:07}" for row in range(300_000)))
+    prints = set()
+    for _ in range(3):
+        lake.replace(IMPRESSIONS, DAY, many)
+        prints.add(lake.fingerprint(IMPRESSIONS, DAY))
+    assert len(prints) == 1
+    assert lake.scan(IMPRESSIONS, DAY).collect()["impression_id"].is_sorted()
+
+
 def test_each_kind_of_a_quarantined_day_is_replaced_by_itself(lake: Lake) -> None:
     row = pl.LazyFrame({"file": ["f"], "row": [1], "reason": ["bad"], "raw": ["x"]})
     lake.replace(QUARANTINE, DAY, row, kind="clicks")
@@ -72,18 +82,20 @@ def test_each_kind_of_a_quarantined_day_is_replaced_by_itself(lake: Lake) -> Non
     assert lake.scan(QUARANTINE, DAY).collect()["kind"].to_list() == ["purchases"]
 
 
-def write(uri: str, number: int) -> None:
-    Lake(uri, PROFILE).replace(IMPRESSIONS, DAY, impressions(*(f"{number}-{row}" for row in range(5))))
+def write(uri: str, number: int, day: date) -> None:
+    Lake(uri, PROFILE).replace(IMPRESSIONS, day, impressions(*(f"{number}-{row}" for row in range(5))))
 
 
-def test_of_several_first_writers_of_a_day_one_stands_whole(tmp_path: Path) -> None:
-    context = get_context("spawn")
-    writers = [context.Process(target=write, args=(str(tmp_path), number)) for number in range(4)]
+def test_of_several_first_writers_of_two_days_one_stands_whole_on_each(tmp_path: Path) -> None:
+    context, days = get_context("spawn"), (DAY, date(2024, 5, 2))
+    writers = [context.Process(target=write, args=(str(tmp_path), number, days[number % 2])) for number in range(6)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
-    found = ids(Lake(str(tmp_path), PROFILE), DAY)
-    assert len(found) == 5
-    assert len({name.split("-")[0] for name in found}) == 1
+    assert [writer.exitcode for writer in writers] == [0] * 6
+    for parity, day in enumerate(days):
+        found = ids(Lake(str(tmp_path), PROFILE), day)
+        assert len(found) == 5
+        assert {int(name.split("-")[0]) % 2 for name in found} == {parity}
+        assert len({name.split("-")[0] for name in found}) == 1

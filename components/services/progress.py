@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -98,9 +99,9 @@ def _moved(tasks: Sequence[TaskState], seen: dict[tuple[date, str], str]) -> lis
 
 
 def _table(tasks: Sequence[TaskState], days: Sequence[date]) -> Table:
-    table = Table(title="esmm_daily", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fits 80 columns
     for column in ("day", *STEPS):
-        table.add_column(column, justify="left" if column == "day" else "right", min_width=6)
+        table.add_column(column, justify="left" if column == "day" else "right", no_wrap=True)
     for day in days:
         table.add_row(str(day), *(_cell([task for task in tasks if task.day == day and task.task == step]) for step in STEPS))
     return table
@@ -114,7 +115,7 @@ def _cell(instances: Sequence[TaskState]) -> str:
     )
     if not state or state in {"queued", "scheduled"}:
         return f"[dim]{state or '-'}[/]"
-    return f"[{_STYLES.get(state, 'default')}]{'retry ' if state == 'up_for_retry' else ''}{_seconds(instances):.0f} s[/]"
+    return f"[{_STYLES.get(state, 'default')}]{'retry ' if state == 'up_for_retry' else ''}{_seconds(instances):.0f}s[/]"
 
 
 def _seconds(instances: Sequence[TaskState]) -> float:

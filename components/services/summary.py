@@ -75,7 +75,8 @@ def auc_text(model: dict[str, Any] | None, name: str) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify="left" if column in {"day", "verdict"} else "right")
+        named = column in {"day", "verdict"}
+        table.add_column(column, justify="left" if named else "right", no_wrap=named)
     return table
 
 

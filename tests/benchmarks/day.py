@@ -38,7 +38,7 @@ def main() -> None:
         simulate(Path(folder) / "raw", start=DAY - timedelta(days=1), days=2, impressions_per_day=ROWS, seed=1)
         settings = load_settings()
         for day in (DAY - timedelta(days=1), DAY):
-            for step in (steps.ingest, steps.label, steps.aggregate):
+            for step in (steps.ingest, steps.label, steps.validate, steps.aggregate):
                 step(day, settings)
         steps.train(DAY - timedelta(days=1), settings)
         results = measure(settings)

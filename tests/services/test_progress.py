@@ -90,7 +90,7 @@ def test_a_long_task_or_a_retry_to_come_is_no_stall(state):
 
 def test_a_terminal_sees_a_table_of_days_and_steps():
     said = say([[task(FIRST, "label", "success", run="success"), task(FIRST, "train", "", run="success")]], [FIRST], terminal=True)
-    assert all(word in said for word in ("2024-05-01", "label", "train", "5 s"))
+    assert all(word in said for word in ("2024-05-01", "label", "train", "5s"))
 
 
 def test_a_missing_log_is_said_so(tmp_path):

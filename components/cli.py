@@ -48,7 +48,6 @@ for _name, _text in {
     "validate": "Check a day against its suites.",
     "aggregate": "Compute user and item features as of the end of a day.",
     "publish": "Write a day's features to Feast, offline and online.",
-    "promote": "Let the gate decide on a day's challenger, and write the report.",
 }.items():
     _step_command(_name, _text)
 
@@ -95,9 +94,21 @@ def evaluate(day: date, path: Path | None, as_json: bool) -> None:
     """Compare challenger and champion on a day's holdout."""
     from components import steps
 
-    record = steps.evaluate(day, load_settings(path))
-    contract = ("day", "rows", "clicks", "conversions", "models", "difference")
-    show({key: record[key] for key in contract}, as_json)
+    _show_part(steps.evaluate(day, load_settings(path)), "day rows clicks conversions models difference", as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@shared
+def promote(day: date, path: Path | None, as_json: bool) -> None:
+    """Let the gate decide on a day's challenger, and write the report."""
+    from components import steps
+
+    _show_part(steps.promote(day, load_settings(path)), "day verdict reason champion challenger metrics", as_json)
+
+
+def _show_part(record: dict[str, Any], names: str, as_json: bool) -> None:
+    show({name: record[name] for name in names.split()}, as_json)
 
 
 @esmm.command()

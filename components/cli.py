@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from components.errors import DataError, SettingsError
+from components.errors import DataError, ServiceError, SettingsError
 from components.settings import load_settings
 from components.terminal import Day, Instant, progress, show, show_table
 
@@ -203,10 +203,11 @@ def report(day: date, path: Path | None, as_json: bool) -> None:
 @esmm.command()
 @shared
 def up(path: Path | None, as_json: bool) -> None:
-    """Start PostgreSQL, Airflow, MLflow and the lookups."""
+    """Start PostgreSQL, Airflow, MLflow and the lookups; daily runs only with `services.schedule`."""
     from components.services.stack import up as start
 
-    show(start(load_settings(path)), as_json)
+    settings = load_settings(path)
+    show(start(settings, schedule=settings.services.schedule), as_json)
 
 
 @esmm.command()
@@ -216,6 +217,15 @@ def down(path: Path | None, as_json: bool) -> None:
     from components.services.stack import down as stop
 
     show(stop(load_settings(path)), as_json)
+
+
+@esmm.command()
+@shared
+def status(path: Path | None, as_json: bool) -> None:
+    """Say which services run."""
+    from components.services.stack import status as look
+
+    show(look(load_settings(path)), as_json)
 
 
 @esmm.command()
@@ -253,6 +263,6 @@ def main(arguments: list[str] | None = None) -> None:
     except SettingsError as error:
         click.echo(f"esmm: {error}", err=True)
         sys.exit(2)
-    except DataError as error:
+    except (DataError, ServiceError) as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(1)

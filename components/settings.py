@@ -167,6 +167,8 @@ class Services(Section):
     mlflow_port: int = 5000
     lookup_port: int = 6566
     airflow_parallelism: int = 4
+    schedule: bool = False
+    """Let Airflow start each day after its end, and yesterday's at once. Off, it runs backfills and manual runs only."""
     max_lookup_keys: int = 1000
 
 
@@ -245,6 +247,8 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     chosen = path or (Path(os.environ["ESMM_SETTINGS"]) if os.environ.get("ESMM_SETTINGS") else None)
     _refuse_unknown_variables()
+    if path:
+        os.environ["ESMM_SETTINGS"] = str(path.absolute())  # so that the processes we start read the same file
     try:
         written = tomllib.loads(chosen.read_text(encoding="utf-8")) if chosen else {}
         settings = Settings(**written)

@@ -99,7 +99,7 @@ def _moved(tasks: Sequence[TaskState], seen: dict[tuple[date, str], str]) -> lis
 
 
 def _table(tasks: Sequence[TaskState], days: Sequence[date]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fits 80 columns
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)  # fits 80 columns
     for column in ("day", *STEPS):
         table.add_column(column, justify="left" if column == "day" else "right", no_wrap=True)
     for day in days:

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +22,7 @@ def print_summary(settings: Settings, first: date, last: date, *, console: Conso
     records = Records(settings.root)
     days = {day: records.read_day(day) for day in records.days() if first <= day <= last}
     for table in (_rows(days), _metrics(days), _seconds(days)):
-        screen.print(table)
+        screen.print(table, "")
     for day, steps in days.items():
         if reason := steps.get("promote", {}).get("reason"):
             screen.print(f"{day} {steps['promote']['verdict']}: {reason}", highlight=False)
@@ -73,7 +74,7 @@ def auc_text(model: dict[str, Any] | None, name: str) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)  # fits 80 columns
     for column in columns:
         named = column in {"day", "verdict"}
         table.add_column(column, justify="left" if named else "right", no_wrap=named)

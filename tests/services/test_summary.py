@@ -1,6 +1,7 @@
 """The days' table, drawn from literal records."""
 
 import io
+import re
 from datetime import date
 
 from rich.console import Console
@@ -25,7 +26,7 @@ def shown(settings: Settings) -> list[str]:
 def cells(lines: list[str], title: str, day: date) -> list[str]:
     start = next(number for number, line in enumerate(lines) if line.startswith(title))
     row = next(line for line in lines[start:] if str(day) in line)
-    return [cell.strip() for cell in row.strip("│").split("│")]
+    return [cell.strip() for cell in re.split(r"\s+(?!\()", row.strip())]
 
 
 def test_rows_are_summed_over_kinds_and_metrics_and_seconds_shown_per_day(tmp_path, monkeypatch):

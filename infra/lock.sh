@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 links="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
-.venv/bin/uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
+.venv/bin/uv pip compile --system-certs pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
   ${links:+--find-links "$links"} --no-emit-package torch --output-file requirements.lock
 grep -vE '^# The following packages|^# (torch|nvidia)' requirements.lock >.venv/new.lock
 { echo "# Exact versions of everything the project installs (make lock). torch has no hash: its build is the host's."

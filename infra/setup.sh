@@ -24,7 +24,7 @@ fi
 links="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(.venv/bin/python -m pip config get global.find-links 2>/dev/null || true)}}"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
 
-install() { .venv/bin/uv pip install --quiet --python .venv/bin/python ${links:+--find-links "$links"} "$@"; }
+install() { .venv/bin/uv pip install --system-certs --quiet --python .venv/bin/python ${links:+--find-links "$links"} "$@"; }
 torch="$(grep '^torch==' requirements.lock)"
 grep -v '^torch==' requirements.lock >.venv/rest.lock
 install --no-deps -r .venv/rest.lock

@@ -270,7 +270,7 @@ def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {"ESMM_HOME", "ESMM_SETTINGS", "ESMM_LOOKUP_TOKEN"}
+    known = {"ESMM_HOME", "ESMM_SETTINGS", "ESMM_LOOKUP_TOKEN", "ESMM_IMAGE"}
     for name in sorted(os.environ):
         if not name.startswith("ESMM_") or name in known:
             continue

@@ -168,7 +168,12 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
         store, lake = CheckpointStore(settings.root), open_lake(settings)
         parent = parent_of(day, store, settings)
         first = holdout_start(day - ONE_DAY, settings) if parent else midnight(day)
-        rows = assembled(day, settings, first=first, end=holdout_start(day, settings))
+        end = holdout_start(day, settings)
+        rows = assembled(day, settings, first=first, end=end)
+        if rows.head(1).collect(engine="streaming").is_empty():
+            raise DataError(
+                f"train {day}: expected samples exposed from {first} to the holdout at {end}, found none; begin with a later day"
+            )
         challenger = fine_tune(rows, parent, profile=settings.profile, settings=settings, progress=progress)
         versions = {table.name: lake.version(table) for table in (SAMPLES, USER_FEATURES, ITEM_FEATURES)}
         manifest = {**challenger.manifest, "day": str(day), "rows_from": first.isoformat(), "table_versions": versions}

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 the data or the gate's input says no (with the reason), 2
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -140,12 +141,11 @@ def run(first: date, last: date | None, path: Path | None, as_json: bool) -> Non
 @click.option("--days", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--impressions-per-day", type=click.IntRange(min=1), default=200_000, show_default=True)
 @click.option("--seed", type=int, default=2018, show_default=True)
-@shared
-def simulate(out: Path, start: date, days: int, impressions_per_day: int, seed: int, path: Path | None, as_json: bool) -> None:
-    """Write days of raw logs with a known truth, and their profile."""
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def simulate(out: Path, start: date, days: int, impressions_per_day: int, seed: int, as_json: bool) -> None:
+    """Write days of raw logs with a known truth, and their profile; reads no settings, which may name that profile."""
     from components.simulate.world import simulate as write
 
-    load_settings(path)
     show(write(out, start=start, days=days, impressions_per_day=impressions_per_day, seed=seed), as_json)
 
 
@@ -166,7 +166,7 @@ def lookup(entity: Any, keys: tuple[str, ...], path: Path | None, as_json: bool)
 @esmm.command()
 @shared
 def models(path: Path | None, as_json: bool) -> None:
-    """List the registered models: version, day, verdict, champion."""
+    """List the registered models: version, day, verdict, champion, whether rolled back."""
     from dataclasses import asdict
 
     from components.steps import registry
@@ -175,7 +175,7 @@ def models(path: Path | None, as_json: bool) -> None:
     if as_json:
         show(found, as_json)
     else:
-        show_table(("version", "day", "verdict", "aliases", "reason"), found)
+        show_table(("version", "day", "verdict", "aliases", "rolled_back", "reason"), found)
 
 
 @esmm.command()
@@ -251,6 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for noisy in ("mlflow", "alembic", "feast", "great_expectations", "matplotlib", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")  # MLflow on SQLAlchemy 2.1
     try:
         esmm.main(arguments, prog_name="esmm", standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -265,4 +266,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(2)
     except (DataError, ServiceError) as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise  # not about a file of the user's
+        click.echo(f"{type(error).__name__}: {error.filename}: {error.strerror}; check the path, its rights and the space left", err=True)
         sys.exit(1)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from components.errors import MissingInputError, MissingParentError
+from components.errors import MissingInputError, MissingParentError, SettingsError, ValidationFailedError
 from components.lake import Lake
 from components.records import Records
 from components.settings import Settings
-from components.tables import ITEM_FEATURES, SAMPLES, USER_FEATURES
+from components.tables import ITEM_FEATURES, SAMPLES, USER_FEATURES, check_fields
 
 if TYPE_CHECKING:
     from components.checkpoints import Checkpoint, CheckpointStore
@@ -30,7 +30,11 @@ def holdout_start(day: date, settings: Settings) -> datetime:
 
 
 def open_lake(settings: Settings) -> Lake:
-    """Open the tables."""
+    """Open the tables. Raises SettingsError where a field of the profile reads what no sample has."""
+    try:
+        check_fields(settings.profile)
+    except ValueError as error:
+        raise SettingsError(f"profile {settings.profile_path}: {error}") from None
     return Lake(settings.lake_uri, settings.profile)
 
 
@@ -62,6 +66,16 @@ def parent_of(day: date, store: "CheckpointStore", settings: Settings) -> "Check
         f"train {day}: expected a checkpoint of {yesterday} in {store.folder}, found none after {older[-1]}; run "
         f"`esmm run {older[-1] + ONE_DAY} --to {day}` to mend the chain, or set train.missing_parent to last_trained or cold_start"
     )
+
+
+def require_valid(day: date, settings: Settings) -> None:
+    """Refuse to go on unless the day's samples, as they are labelled now, passed their validation."""
+    records = Records(settings.root)
+    validated = records.require(day, "validate")
+    if not validated["success"]:
+        raise ValidationFailedError(f"{day} failed its validation; run `esmm validate {day}` to see why, mend it, then rerun from ingest")
+    if validated.get("fingerprint") != records.require(day, "label")["fingerprint"]:
+        raise MissingInputError(f"{day} was labelled again after its validation; run `esmm validate {day}`, then `esmm aggregate {day}`")
 
 
 def require_verdict(day: date, settings: Settings) -> None:

@@ -9,6 +9,8 @@ import random
 import time
 import uuid
 from datetime import date
+from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable, Schema
@@ -16,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
+from components.errors import SettingsError
 from components.profile import Profile
 from components.tables import TABLES, Table
 
@@ -23,11 +26,24 @@ _ATTEMPTS = 12
 _CHUNK = 1 << 20
 
 
+class _Table(DeltaTable):
+    """A Delta table whose local files are named as they are on disk: deltalake quotes their paths, Polars takes them as they stand."""
+
+    def file_uris(self, *arguments: Any, **options: Any) -> list[str]:
+        """Return the live data files; those of a local table under their own names."""
+        uris = super().file_uris(*arguments, **options)
+        return [unquote(uri) for uri in uris] if self.table_uri.startswith("file://") else uris
+
+
 class Lake:
     """The tables of one data set, under a directory or an `s3://` URI."""
 
     def __init__(self, uri: str, profile: Profile) -> None:
-        """Name the place; nothing is opened or created yet."""
+        """Name the place; nothing is opened or created yet. Raises SettingsError for one that the libraries would read as a pattern."""
+        if wrong := sorted(set(uri) & set("%*?[]")):
+            raise SettingsError(
+                f"lake {uri}: expected a path without any of %*?[], found {' '.join(wrong)}; choose another home or lake.uri"
+            )
         self.uri = uri.rstrip("/")
         self.profile = profile
 
@@ -38,9 +54,11 @@ class Lake:
     def create(self) -> None:
         """Create every table that does not exist, empty and with its schema. Safe to call from many processes."""
         for table in TABLES:
-            empty = pl.DataFrame(schema=table.schema(self.profile)).to_arrow(compat_level=pl.CompatLevel.oldest())
-            schema = Schema.from_arrow(empty.schema)
-            DeltaTable.create(self.location(table), schema, mode="ignore", partition_by=list(table.partition))
+            DeltaTable.create(self.location(table), self._schema(table), mode="ignore", partition_by=list(table.partition))
+
+    def _schema(self, table: Table) -> Schema:
+        empty = pl.DataFrame(schema=table.schema(self.profile)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        return Schema.from_arrow(empty.schema)
 
     def scan(self, table: Table, first: date, last: date | None = None) -> pl.LazyFrame:
         """Read the days from `first` through `last` (default: `first` alone), all columns, in no promised order."""
@@ -109,10 +127,17 @@ class Lake:
 
     def _open(self, table: Table) -> DeltaTable:
         try:
-            return DeltaTable(self.location(table))
+            opened = _Table(self.location(table))
         except TableNotFoundError:
             self.create()
-            return DeltaTable(self.location(table))
+            opened = _Table(self.location(table))
+        expected, found = ({field.name: str(field.type) for field in schema.fields} for schema in (self._schema(table), opened.schema()))
+        if differing := sorted(name for name, _ in expected.items() ^ found.items()):
+            raise SettingsError(
+                f"{self.location(table)}: expected the columns that the profile declares, found others where it says "
+                f"{', '.join(dict.fromkeys(differing))}; the profile changed since: use a new home or lake.uri and rerun from ingest"
+            )
+        return opened
 
 
 def _paths(table: DeltaTable) -> list[str]:

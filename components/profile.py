@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from components.errors import SettingsError
 
@@ -33,6 +34,9 @@ _OPTIONAL: Mapping[Kind, frozenset[str]] = {
     "actions": frozenset({"action_id", "impression_id", "user_id"}),
     "purchases": frozenset({"impression_id", "user_id", "amount"}),
 }
+_MISTAKES = {"extra_forbidden": "no such key", "missing": "missing", "model_type": "expected a table of keys"}
+_OUTCOMES = frozenset({"clicked", "clicked_at", "acted", "acted_at", "converted", "converted_at", "labelled_through", "matures_at"})
+_STAMPS = frozenset({"day", "arrived_on", "event_timestamp"})
 ContextType = Literal["string", "integer", "float", "boolean"]
 
 
@@ -50,6 +54,13 @@ class Clock(Section):
     zone: str = "UTC"
     """IANA zone of ISO times that carry no offset."""
 
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError("expected an IANA zone such as UTC or Asia/Kolkata")
+        return zone
+
 
 class Source(Section):
     """How one kind of raw log is written."""
@@ -58,7 +69,7 @@ class Source(Section):
     """Canonical column -> raw column."""
     context: dict[str, ContextType] = {}
     """Further raw columns to keep under their own names, with their types (impressions only)."""
-    delimiter: str = ","
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
     """CSV only."""
 
 
@@ -140,6 +151,8 @@ class Profile(Section):
                 raise ValueError(f"[{kind}.columns] names unknown canonical columns {', '.join(unknown)}; extra columns go to context")
             if source.context and kind != "impressions":
                 raise ValueError(f"[{kind}.context]: only impressions carry context columns")
+        if taken := sorted(self.context.keys() & (canonical_columns("impressions") | _OUTCOMES | _STAMPS)):
+            raise ValueError(f"[impressions.context] names columns that samples or features already have: {', '.join(taken)}")
         names = [field.name for field in self.fields]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"fields repeat {', '.join(repeated)}")
@@ -165,5 +178,20 @@ def load_profile(path: Path) -> Profile:
         return Profile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise SettingsError(f"profile {path}: no such file; give one with data.profile (see infra/profiles)") from None
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise SettingsError(f"profile {path}: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"profile {path}: {explain(error)}") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"profile {path}: expected a TOML file, found {error}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Say key by key what was expected and found. Values of unknown keys and of URLs are kept back: they may be secrets."""
+    return "; ".join(_mistake(".".join(map(str, part["loc"])), part) for part in error.errors(include_url=False))
+
+
+def _mistake(key: str, part: Mapping[str, Any]) -> str:
+    if part["type"] in _MISTAKES:
+        return f"{key}: {_MISTAKES[part['type']]}"
+    expected = part["msg"].replace("Input should be", "expected").replace("Value error, ", "")
+    shown = isinstance(part["input"], str | int | float | list | tuple) and not key.endswith("url")
+    return f"{key}: {expected}" + (f", found {part['input']!r}" if shown else "") if key else expected

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from components.errors import MissingInputError
+from components.errors import DataError, MissingInputError
 
 Record = dict[str, Any]
 
@@ -28,6 +28,17 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
+
+
+def read_object(path: Path, *, repair: str) -> Record:
+    """Read a JSON object that `write_text` wrote; raises DataError naming the file and the repair where it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: expected a JSON object, found {error}; {repair}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected a JSON object, found {type(found).__name__}; {repair}")
+    return found
 
 
 class Records:
@@ -49,23 +60,30 @@ class Records:
     def read(self, day: date, step: str) -> Record | None:
         """Return a step's record, or None where the step has not run."""
         try:
-            found: Record = json.loads(self.path(day, step).read_text(encoding="utf-8"))
+            return read_object(self.path(day, step), repair=f"run `{_command(day, step)}` again")
         except FileNotFoundError:
             return None
-        return found
+
+    def remove(self, day: date, step: str) -> None:
+        """Forget that a step has run."""
+        self.path(day, step).unlink(missing_ok=True)
 
     def require(self, day: date, step: str) -> Record:
         """Return a step's record; raises MissingInputError with the command that makes it."""
         record = self.read(day, step)
         if record is None:
-            command = f"esmm {step.split('-', maxsplit=1)[0]} {day}"
-            raise MissingInputError(f"{self.path(day, step)}: {step} of {day} has not run; run `{command}` first")
+            raise MissingInputError(f"{self.path(day, step)}: {step} of {day} has not run; run `{_command(day, step)}` first")
         return record
 
     def read_day(self, day: date) -> dict[str, Record]:
         """Return all records of a day, step -> record."""
-        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.path(day, "x").parent.glob("*.json"))}
+        found = ((path.stem, self.read(day, path.stem)) for path in sorted(self.path(day, "x").parent.glob("*.json")))
+        return {step: record for step, record in found if record is not None}
 
     def days(self) -> list[date]:
         """Return the days with any record, ascending."""
-        return sorted(date.fromisoformat(path.name.removeprefix("day=")) for path in self.folder.glob("day=*"))
+        return sorted(date.fromisoformat(path.name.removeprefix("day=")) for path in self.folder.glob("day=[0-9]*"))
+
+
+def _command(day: date, step: str) -> str:
+    return f"esmm {step.split('-', maxsplit=1)[0]} {day}"

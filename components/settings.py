@@ -11,13 +11,26 @@ import tomllib
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariableError
 
 from components.errors import SettingsError
-from components.profile import Profile, Section, load_profile
+from components.profile import Profile, Section, explain, load_profile
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if not band[0] < band[1]:
+        raise ValueError("expected the lower bound, then a higher one")
+    return band
+
+
+Band = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Window = Annotated[timedelta, Field(gt=timedelta(0))]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Data(Section):
@@ -53,9 +66,9 @@ class Ingest(Section):
 class Labels(Section):
     """How long a click and a conversion may follow."""
 
-    click_window: timedelta = timedelta(days=1)
+    click_window: Window = timedelta(days=1)
     """A click this long after its exposure, or sooner, is credited to it."""
-    conversion_window: timedelta = timedelta(days=7)
+    conversion_window: Window = timedelta(days=7)
     """A purchase this long after its click, or sooner, is credited to it."""
 
 
@@ -81,16 +94,16 @@ class Validation(Section):
     """Clicks that arrived on the day. At 0 a day without any is a warning, not the end of it."""
     min_purchases: int = Field(default=1, ge=0)
     """Purchases that arrived on the day. At 0 a day without any is a warning, not the end of it."""
-    max_null_share: float = 0.05
+    max_null_share: Share = 0.05
     """Of a required column; a key is never null."""
-    max_quarantined_share: float = 0.05
-    max_duplicate_share: float = 0.5
+    max_quarantined_share: Share = 0.05
+    max_duplicate_share: Share = 0.5
     """A warning above."""
-    ctr_band: tuple[float, float] = (0.0005, 0.5)
-    cvr_band: tuple[float, float] = (0.0005, 0.95)
-    count_ratio_band: tuple[float, float] = (0.2, 5.0)
+    ctr_band: Band = (0.0005, 0.5)
+    cvr_band: Band = (0.0005, 0.95)
+    count_ratio_band: Band = (0.2, 5.0)
     """Rows of a table over their mean of the last 7 days; a warning outside."""
-    max_psi: float = 0.25
+    max_psi: float = Field(default=0.25, ge=0)
     """Population stability index of a context column against the last 7 days; a warning above."""
     sample_rows: int = Field(default=20_000, ge=1)
     """Rows of the deterministic sample shown to Great Expectations."""
@@ -100,10 +113,10 @@ class Model(Section):
     """The network."""
 
     embedding_width: int = Field(default=18, ge=1)
-    hidden: tuple[int, ...] = (200, 80)
-    ctr_weight: float = 1.0
-    ctcvr_weight: float = 1.0
-    masked_cvr_weight: float = 0.0
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (200, 80)
+    ctr_weight: float = Field(default=1.0, ge=0)
+    ctcvr_weight: float = Field(default=1.0, ge=0)
+    masked_cvr_weight: float = Field(default=0.0, ge=0)
     """Weight of the auxiliary masked CVR loss."""
 
 
@@ -112,9 +125,9 @@ class Train(Section):
 
     batch_size: int = Field(default=512, ge=1)
     """With 1024 a day of taobao is seven steps and its CTCVR AUC half a point lower; 256 gains no more and is slower."""
-    learning_rate: float = 0.001
+    learning_rate: float = Field(default=0.001, ge=0)
     """Adam, towers."""
-    table_learning_rate: float = 0.01
+    table_learning_rate: float = Field(default=0.01, ge=0)
     """Row-wise Adagrad, embedding tables. From 0.005 to 0.02 the three real sets' AUCs agree within seed noise; at 0.1 rare ids overfit."""
     seed: int = 2018
     threads: int = Field(default=1, ge=1)
@@ -128,7 +141,7 @@ class Train(Section):
 class Evaluation(Section):
     """The holdout and its metrics."""
 
-    holdout: timedelta = timedelta(hours=6)
+    holdout: timedelta = Field(default=timedelta(hours=6), gt=timedelta(0), lt=timedelta(days=1))
     """The last hours of a day: scored before they are trained on."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_positives: int = Field(default=10, ge=2)
@@ -143,7 +156,7 @@ class Gate(Section):
     ctcvr_auc_margin: float = 0.01
     min_positives: int = Field(default=100, ge=2)
     """Conversions in the holdout below which the verdict is `insufficient`."""
-    pcoc_band: tuple[float, float] = (0.5, 2.0)
+    pcoc_band: Band = (0.5, 2.0)
     """Sum of predictions over sum of outcomes, for pCTR and pCTCVR."""
 
 
@@ -163,9 +176,9 @@ class Services(Section):
     """The processes that `esmm up` starts. All bind `host`."""
 
     host: str = "127.0.0.1"
-    airflow_port: int = 8080
-    mlflow_port: int = 5000
-    lookup_port: int = 6566
+    airflow_port: Port = 8080
+    mlflow_port: Port = 5000
+    lookup_port: Port = 6566
     airflow_parallelism: int = 4
     schedule: bool = False
     """Let Airflow start each day after its end, and yesterday's at once. Off, it runs backfills and manual runs only."""
@@ -249,16 +262,34 @@ def load_settings(path: Path | None = None) -> Settings:
     _refuse_unknown_variables()
     if path:
         os.environ["ESMM_SETTINGS"] = str(path.absolute())  # so that the processes we start read the same file
+    settings = _build(_read(chosen) if chosen else {}, chosen)
+    if not settings.profile_path.exists() and not settings.data.profile:
+        return settings
+    return _build(_merge(settings.profile.settings, _read(chosen) if chosen else {}), chosen)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        written = tomllib.loads(chosen.read_text(encoding="utf-8")) if chosen else {}
-        settings = Settings(**written)
-        if not settings.profile_path.exists() and not settings.data.profile:
-            return settings
-        return Settings(**_merge(settings.profile.settings, written))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"settings {chosen}: no such file; give one with --settings or ESMM_SETTINGS") from None
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise SettingsError(f"settings {chosen or 'from the environment'}: {error}") from None
+        raise SettingsError(f"settings {path}: no such file; give one with --settings or ESMM_SETTINGS") from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"settings {path}: expected a TOML file, found {error}") from None
+
+
+def _build(values: dict[str, Any], path: Path | None) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        sections = tuple(f"ESMM_{part['loc'][0]}__".upper() for part in error.errors())
+        places = [
+            "the profile's [settings]",
+            *([str(path)] if path else []),
+            *sorted(name for name in os.environ if name.startswith(sections)),
+        ]
+        raise SettingsError(f"settings: {explain(error)}; look in {', '.join(places)}") from None
+    except UnreadableVariableError as error:
+        raise SettingsError(f"settings: {error}; a list is written as JSON, such as ESMM_MODEL__HIDDEN=[200,80]") from None
 
 
 def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:

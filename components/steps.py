@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from components.errors import DataError, MissingInputError, ValidationFailedError
-from components.inputs import ONE_DAY, assembled, holdout_start, midnight, open_lake, parent_of, require_verdict, with_scores
+from components.inputs import ONE_DAY, assembled, holdout_start, midnight, open_lake, parent_of, require_valid, require_verdict, with_scores
 from components.profile import Kind
 from components.records import Record, Records, write_text
 from components.settings import Settings
@@ -100,7 +100,7 @@ def validate(day: date, settings: Settings) -> Record:
     from components.validate.suites import DayFrames, validate_day
 
     records = Records(settings.root)
-    records.require(day, "label")
+    fingerprint = records.require(day, "label")["fingerprint"]
     lake = open_lake(settings)
     has_actions = "actions" in settings.profile.kinds
     frames = DayFrames(
@@ -112,9 +112,10 @@ def validate(day: date, settings: Settings) -> Record:
     )
     accounting = [records.require(day, f"ingest-{kind}") for kind in settings.profile.kinds]
     before = [records.read(day - number * ONE_DAY, "validate") for number in range(1, 8)]
-    history = [found["profile"] for found in before if found]
+    history = [found["profile"] for found in before if found and found["success"]]
     docs = settings.root / "docs" / f"day={day}"
     with _step(day, "validate", settings) as record:
+        record["fingerprint"] = fingerprint
         verdict = validate_day(frames, day=day, accounting=accounting, history=history, settings=settings, docs=docs)
         failures = [asdict(failure) for failure in verdict.failures]
         record.update({"success": verdict.success, "failures": failures, "profile": verdict.profile, "docs": str(verdict.docs_index)})
@@ -132,8 +133,7 @@ def aggregate(day: date, settings: Settings) -> Record:
     """Compute user and item features as of the end of `day` from the samples of the history window."""
     from components.aggregate.features import item_features, user_features
 
-    if not Records(settings.root).require(day, "validate")["success"]:
-        raise ValidationFailedError(f"aggregate {day}: the day failed its validation; run `esmm validate {day}` to see why")
+    require_valid(day, settings)
     with _step(day, "aggregate", settings) as record:
         lake, options = open_lake(settings), settings.aggregate
         samples = lake.scan(SAMPLES, day - (options.history_days - 1) * ONE_DAY, day)
@@ -150,6 +150,7 @@ def publish(day: date, settings: Settings) -> Record:
     from components.publish.online import publish_day
 
     Records(settings.root).require(day, "aggregate")
+    require_valid(day, settings)
     with _step(day, "publish", settings) as record:
         lake = open_lake(settings)
         published = publish_day(day, lake.scan(USER_FEATURES, day), lake.scan(ITEM_FEATURES, day), settings=settings)
@@ -162,8 +163,8 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
     from components.checkpoints import CheckpointStore
     from components.train.loop import fine_tune
 
-    records = Records(settings.root)
-    records.require(day, "aggregate")
+    Records(settings.root).require(day, "aggregate")
+    require_valid(day, settings)
     with _step(day, "train", settings) as record:
         store, lake = CheckpointStore(settings.root), open_lake(settings)
         parent = parent_of(day, store, settings)
@@ -189,6 +190,7 @@ def evaluate(day: date, settings: Settings) -> Record:
     from components.model.scoring import score
 
     challenger = Records(settings.root).require(day, "train")["version"]
+    require_valid(day, settings)
     require_verdict(day - ONE_DAY, settings)
     with _step(day, "evaluate", settings) as record:
         store, lake = CheckpointStore(settings.root), open_lake(settings)
@@ -214,6 +216,7 @@ def promote(day: date, settings: Settings) -> Record:
     from components.promote.gate import decide
 
     evaluation = Records(settings.root).require(day, "evaluate")
+    require_valid(day, settings)
     challenger = evaluation["models"]["challenger"]["version"]
     with _step(day, "promote", settings) as record:
         models, store = registry(settings), CheckpointStore(settings.root)
@@ -284,10 +287,14 @@ def _flat_metrics(evaluation: Record) -> dict[str, float]:
 
 @contextmanager
 def _step(day: date, name: str, settings: Settings) -> Iterator[Record]:
-    """Time a step, and keep and log its record once its body is done."""
+    """Time a step, and keep and log its record once its body is done. A failure leaves no record, not even of an earlier run."""
     started = time.perf_counter()
     record: Record = {"day": str(day), "step": name}
-    yield record
+    try:
+        yield record
+    except Exception:
+        Records(settings.root).remove(day, name)
+        raise
     record["seconds"] = round(time.perf_counter() - started, 2)
     Records(settings.root).write(day, name, record)
     numbers = {key: value for key, value in record.items() if isinstance(value, int | str) and key not in ("day", "step", "seconds")}

@@ -13,6 +13,7 @@ from components.profile import EVENT_KEY, EVENT_TIME, ContextType, Kind, Profile
 
 type_ = type[DataType] | DataType
 Schema = dict[str, type_]
+NUMBERS = (pl.Int32, pl.Int64, pl.Float64)
 INSTANT = pl.Datetime("us", "UTC")
 CONTEXT_TYPES: Mapping[ContextType, type_] = {
     "string": pl.String,
@@ -104,6 +105,20 @@ def _quarantine(_: Profile) -> Schema:
 def _predictions(_: Profile) -> Schema:
     probabilities: Schema = dict.fromkeys(("pctr", "pcvr", "pctcvr"), pl.Float64)
     return {"impression_id": pl.String, "model_version": pl.String, "role": pl.String, **probabilities}
+
+
+def check_fields(profile: Profile) -> None:
+    """Raise ValueError where a field of the model reads a column that is unknown, of the wrong type, or tells the outcome."""
+    exposure: Schema = {"user_id": pl.String, "item_id": pl.String, "position": pl.Int32}
+    readable: Schema = {**exposure, **context_schema(profile), **_user_features(profile), **_item_features(profile)}
+    readable.pop("event_timestamp")
+    for field in profile.fields:
+        if field.source not in readable:
+            raise ValueError(f"field {field.name} reads column {field.source!r}: expected one of {', '.join(readable)}")
+        dtype = readable[field.source]
+        fits = {"list": dtype == pl.List, "number": dtype in (*NUMBERS, pl.Boolean), "id": dtype != pl.List}
+        if not fits[field.kind]:
+            raise ValueError(f"field {field.name}: expected a column that a {field.kind} can be read from, found {field.source} of {dtype}")
 
 
 IMPRESSIONS = _event_table("impressions")

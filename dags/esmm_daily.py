@@ -12,7 +12,7 @@ from airflow.sdk import CronDataIntervalTimetable, ExceptionRetryPolicy, Param, 
 
 from components.profile import KINDS
 
-DAY = "{{ params.day or ds }}"
+DAY = "{{ params.day or ds | default('') }}"  # a manual run with neither has no `ds`
 ON_BAD_DATA_FAIL = ExceptionRetryPolicy(
     rules=[RetryRule(exception=f"components.errors.{name}", action=RetryAction.FAIL) for name in ("DataError", "SettingsError")]
 )
@@ -23,8 +23,10 @@ def run_step(name: str, day: str, **options: object) -> None:
     """Run one step of a day."""
     from datetime import date
 
-    from components import settings, steps
+    from components import errors, settings, steps
 
+    if not day:
+        raise errors.SettingsError("""this run names no day; trigger it with --conf '{"day": "YYYY-MM-DD"}' or with --logical-date""")
     getattr(steps, name)(date.fromisoformat(day), settings=settings.load_settings(), **options)
 
 

@@ -1,12 +1,15 @@
 """The command line: exit statuses, what goes to stdout, and the messages a person reads."""
 
 import json
+import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.cli import main
+from components.records import Records
 from components.settings import Settings
 
 
@@ -86,8 +89,8 @@ def test_a_cut_off_before_the_end_of_the_day_is_refused(capsys: pytest.CaptureFi
 
 
 def test_simulate_writes_what_it_says(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ESMM_HOME", str(tmp_path))
     raw = tmp_path / "raw"
+    monkeypatch.setenv("ESMM_DATA__PROFILE", str(raw / "profile.toml"))  # which is yet to be written
     written = run_json(
         capsys, "simulate", "--out", str(raw), "--start", "2024-05-01", "--days", "2", "--impressions-per-day", "500", "--seed", "3"
     )
@@ -119,3 +122,75 @@ def test_the_accounting_is_what_the_simulated_faults_were(
         found = {"rows": kind["rows_in"], "broken": kind["quarantined"]}
         found |= {name: kind[name] for name in ("exact_duplicates", "conflicting_duplicates")}
         assert found == truth
+
+
+@pytest.mark.parametrize("step", ["aggregate", "publish", "train", "evaluate", "promote"])
+@pytest.mark.parametrize(
+    ("validated", "says"),
+    [
+        ({"success": False, "fingerprint": "a"}, "failed its validation; run `esmm validate 2024-05-01`"),
+        ({"success": True, "fingerprint": "of samples labelled before"}, "labelled again after its validation"),
+    ],
+)
+def test_no_later_step_goes_on_with_samples_that_did_not_pass(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, step: str, validated: dict[str, Any], says: str
+) -> None:
+    records, day = Records(shop_settings.root), date(2024, 5, 1)
+    evaluation = {"models": {"challenger": {"version": "v"}}}
+    earlier = {"label": {"fingerprint": "a"}, "validate": validated, "aggregate": {}, "train": {"version": "v"}, "evaluate": evaluation}
+    for name, record in earlier.items():
+        records.write(day, name, record)
+    status, out, err = run(capsys, step, str(day))
+    assert (status, out) == (1, "")
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ('name = "x", kind = "id", column = "colour"', "field x reads column 'colour': expected one of user_id, item_id"),
+        ('name = "x", kind = "id", column = "converted"', "field x reads column 'converted'"),
+        ('name = "x", kind = "number", column = "scene"', "a number can be read from, found scene of String"),
+        ('name = "x", kind = "list", column = "scene"', "a list can be read from, found scene of String"),
+        ('name = "x", kind = "id", column = "user_click_items_30d"', "found user_click_items_30d of List"),
+    ],
+)
+def test_a_field_that_reads_what_no_sample_has_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, says: str
+) -> None:
+    profile = tmp_path / "profile.toml"
+    text = shop_settings.profile_path.read_text()
+    profile.write_text(text.replace("[settings.labels]", f"[[fields]]\n{field.replace(', ', chr(10))}\n\n[settings.labels]"))
+    monkeypatch.setenv("ESMM_DATA__PROFILE", str(profile))
+    status, _, err = run(capsys, "ingest", "2024-05-01")
+    assert status == 2
+    assert f"profile {profile}" in err
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    "command", [["ingest", "2024-05-01"], ["models"], ["simulate", "--out", "HOME", "--start", "2024-05-01", "--days", "1"]]
+)
+def test_a_home_that_cannot_be_a_folder_is_status_1_and_named(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, command: list[str]
+) -> None:
+    home = shop_settings.root
+    home.write_text("a file")
+    status, out, err = run(capsys, *(str(home) if argument == "HOME" else argument for argument in command))
+    assert (status, out) == (1, "")
+    assert str(home) in err
+    assert "check the path" in err
+
+
+def test_after_a_failed_ingest_the_day_cannot_be_labelled_with_what_an_earlier_one_read(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_json(capsys, "ingest", "2024-05-01")
+    raw = tmp_path / "broken"
+    shutil.copytree(shop_settings.raw, raw)
+    next((raw / "purchases" / "day=2024-05-01").iterdir()).write_bytes(b"torn")
+    monkeypatch.setenv("ESMM_DATA__RAW", str(raw))
+    assert run(capsys, "ingest", "2024-05-01")[0] == 1
+    status, _, err = run(capsys, "label", "2024-05-01")
+    assert status == 1
+    assert "ingest-purchases of 2024-05-01 has not run; run `esmm ingest 2024-05-01` first" in err

@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from components.errors import SettingsError
 from components.lake import Lake
-from components.profile import Profile, Source
+from components.profile import ContextType, Profile, Source
 from components.tables import IMPRESSIONS, QUARANTINE
 
 PROFILE = Profile(
@@ -99,3 +100,27 @@ def test_of_several_first_writers_of_two_days_one_stands_whole_on_each(tmp_path:
         assert len(found) == 5
         assert {int(name.split("-")[0]) % 2 for name in found} == {parity}
         assert len({name.split("-")[0] for name in found}) == 1
+
+
+@pytest.mark.parametrize("name", ["with space", "überall", "plus+hash#", "quo'te"])
+def test_a_folder_may_have_any_name_that_is_no_pattern(tmp_path: Path, name: str) -> None:
+    lake = Lake(str(tmp_path / name), PROFILE)
+    lake.replace(IMPRESSIONS, DAY, impressions("a", "b"))
+    lake.replace(IMPRESSIONS, DAY, impressions("c"))
+    assert lake.scan(IMPRESSIONS, DAY).collect()["impression_id"].to_list() == ["c"]
+    assert lake.fingerprint(IMPRESSIONS, DAY)
+
+
+@pytest.mark.parametrize("name", ["per%20cent", "st*r", "wh?t", "br[a]ck"])
+def test_a_folder_that_would_be_read_as_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="expected a path without any of"):
+        Lake(str(tmp_path / name), PROFILE)
+
+
+@pytest.mark.parametrize("context", [{}, {"scene": "integer"}, {"scene": "string", "device": "string"}])
+def test_a_table_of_another_profile_is_refused_by_column(lake: Lake, context: dict[str, ContextType]) -> None:
+    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+    source = PROFILE.impressions.model_copy(update={"context": context})
+    other = Lake(lake.uri, PROFILE.model_copy(update={"impressions": source}))
+    with pytest.raises(SettingsError, match=r"where it says (scene|device); the profile changed"):
+        other.scan(IMPRESSIONS, DAY)

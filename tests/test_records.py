@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import MissingInputError
+from components.errors import DataError, MissingInputError
 from components.records import Records, write_text
 
 DAY = date(2024, 5, 1)
@@ -31,3 +31,18 @@ def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(tmp_path: 
         write_text(path, "new \ud800")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1]"])
+def test_a_record_that_is_no_object_is_named_with_its_command(tmp_path: Path, text: str) -> None:
+    records = Records(tmp_path)
+    write_text(records.path(DAY, "label"), text)
+    with pytest.raises(DataError, match=r"label\.json: expected a JSON object.*run `esmm label 2024-05-01` again"):
+        records.require(DAY, "label")
+    with pytest.raises(DataError, match=r"label\.json"):
+        records.read_day(DAY)
+
+
+def test_a_folder_that_is_no_day_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "day=old").mkdir(parents=True)
+    assert Records(tmp_path).days() == []

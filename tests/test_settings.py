@@ -93,10 +93,74 @@ def test_the_fingerprint_follows_what_decides_a_checkpoint_and_nothing_else(monk
         ('order_id = "o"', 'order_id = "o", shop = "s"', "unknown canonical columns shop"),
         ('kind = "id" }', 'kind = "id" }, { name = "x", kind = "list", table = "y" }', "shares table y, which no field owns"),
         ('kind = "id" }', 'kind = "id" }, { name = "item_id", kind = "id" }', "fields repeat item_id"),
+        ("fields = [", 'impressions.context = { clicked = "boolean" }\nfields = [', "already have: clicked"),
         ('name = "shop"', 'name = "shop"\ncategory = "cat"', "category cat is not a context column"),
     ],
 )
 def test_a_wrong_profile_is_refused_by_file_and_key(profile: Path, old: str, new: str, says: str) -> None:
     profile.write_text(PROFILE.replace(old, new))
+    with pytest.raises(SettingsError, match=says):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[labels]\nclick_window = '-P1D'\n", "labels.click_window: expected greater than 0 seconds"),
+        ("[evaluation]\nholdout = 'P2D'\n", "evaluation.holdout: expected less than 1 day"),
+        ("[train]\nlearning_rate = -1\n", "train.learning_rate: expected greater than or equal to 0, found -1"),
+        ("[train]\nlearning_rate = nan\n", "train.learning_rate"),
+        ("[model]\nhidden = [200, 0]\n", "model.hidden.1: expected greater than or equal to 1, found 0"),
+        ("[validation]\nctr_band = [0.5, 0.1]\n", "validation.ctr_band: expected the lower bound, then a higher one"),
+        ("[validation]\nmax_null_share = 7\n", "validation.max_null_share: expected less than or equal to 1, found 7"),
+        ("[services]\nairflow_port = 99999\n", "services.airflow_port: expected less than or equal to 65535"),
+        ("train = 3\n", "train: expected a table of keys"),
+        ("home = \n", "settings.toml: expected a TOML file"),
+    ],
+)
+def test_a_value_that_no_day_could_run_with_is_refused_by_key(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["settings", "profile"])
+def test_a_file_that_is_no_text_and_a_folder_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    variable = {"settings": "ESMM_SETTINGS", "profile": "ESMM_DATA__PROFILE"}[name]
+    for path in (binary, tmp_path):
+        monkeypatch.setenv(variable, str(path))
+        with pytest.raises(SettingsError, match=f"{name} {path}: expected a TOML file"):
+            load_settings()
+
+
+def test_a_variable_that_is_no_json_list_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESMM_MODEL__HIDDEN", "200,80")
+    with pytest.raises(SettingsError, match=r'"model".*written as JSON'):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["[database]\nurll = 'hunter2'\n", "database = 'hunter2'\n", "[publish]\nonline_url = ['hunter2']\n"])
+def test_a_misplaced_secret_is_not_repeated(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('clock.zone = "Mars/Phobos"', "clock.zone: expected an IANA zone"),
+        ('purchases.delimiter = ";;"', "purchases.delimiter"),
+        ('clicks.delimiter = ""', "clicks.delimiter"),
+    ],
+)
+def test_a_zone_or_delimiter_that_cannot_be_is_refused(profile: Path, line: str, says: str) -> None:
+    profile.write_text(f"{line}\n{PROFILE}")
     with pytest.raises(SettingsError, match=says):
         load_settings()

@@ -52,7 +52,7 @@ class Registry:
             promoted = verdict.verdict == "promote"
             obstacle = _obstacle(model, champion) if promoted else ""
             repeated = model.verdict == verdict.verdict and model.reason.startswith(verdict.reason)
-            reason = model.reason if repeated else "; ".join(filter(None, (verdict.reason, obstacle)))
+            reason = model.reason if repeated and not model.rolled_back else "; ".join(filter(None, (verdict.reason, obstacle)))
             self._store.tag(model, verdict=verdict.verdict, reason=reason, promoted=promoted, superseded_by="")
             for other in self._store.models(f"tags.day = '{day}'"):
                 if version not in (other.version, other.superseded_by):

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from components.publish.views import online_folder
-from components.records import write_text
+from components.records import read_object, write_text
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Watermark:
 def read_watermark(root: Path) -> Watermark:
     """Return the watermark of the store under one home; an empty one where nothing was published."""
     try:
-        found = json.loads(_path(root).read_text(encoding="utf-8"))
+        found = read_object(_path(root), repair="remove it, then publish the newest day again before any older one")
     except FileNotFoundError:
         return Watermark()
     return Watermark(**{name: date.fromisoformat(day) for name, day in found.items() if day})

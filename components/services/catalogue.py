@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from components import database
+from components.services import mlflow_login
 from components.services.airflow_home import REPOSITORY, airflow_home
 from components.services.supervisor import Running, Service
 from components.settings import Settings
@@ -57,14 +58,16 @@ def airflow(settings: Settings, given: Mapping[str, str]) -> list[Service]:
     return [api_server, scheduler, processor]
 
 
-def mlflow(settings: Settings, given: Mapping[str, str], store: str) -> Service:
-    """Return MLflow's UI, its checks of Host and Origin on; the store's URL, which may hold a password, is not on its command line."""
+def mlflow(settings: Settings, given: Mapping[str, str], store: str, login: Mapping[str, str]) -> Service:
+    """Return MLflow's UI behind its login, its checks of Host and Origin on.
+
+    What may hold a password is not on its command line: the store's URL, and `login`, as `mlflow_login.configure` gives it.
+    """
     host, port = settings.services.host, settings.services.mlflow_port
-    command = (sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1")
-    own = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return Service(
-        "mlflow", command, {**given, **own}, _answers(f"http://{in_url(host)}:{port}/health"), host, port, "services.mlflow_port"
-    )
+    command = (sys.executable, "-m", "mlflow", "server", "--app-name", mlflow_login.APP, "--host", host, "--port", str(port))
+    own = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **login}
+    ready = mlflow_login.demands_login(settings)
+    return Service("mlflow", (*command, "--workers", "1"), {**given, **own}, ready, host, port, "services.mlflow_port")
 
 
 def lookups(settings: Settings, given: Mapping[str, str]) -> Service:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components import database
-from components.services import airflow_home, catalogue
+from components.services import airflow_home, catalogue, mlflow_login
 from components.services.interrupts import interrupts_raise, interrupts_wait
 from components.services.supervisor import Service, Supervisor
 from components.settings import Settings
@@ -57,6 +57,7 @@ def places(settings: Settings) -> dict[str, str]:
         "airflow_user": f"{airflow_home.USER}, password in {home / 'secrets' / 'airflow_passwords.json'}",
         "airflow_commands": f"AIRFLOW_HOME={airflow_home.airflow_home(settings)} airflow ...",
         "mlflow": f"http://{host}:{ports.mlflow_port}",
+        "mlflow_user": f"{mlflow_login.USER}, password in {mlflow_login.password_path(settings)}",
         "lookups": f"http://{host}:{ports.lookup_port}",
         "lookup_token": str(home / "secrets" / "lookup_token"),
         "logs": str(home / "logs"),
@@ -66,10 +67,12 @@ def places(settings: Settings) -> dict[str, str]:
 def _start(settings: Settings, supervisor: Supervisor, *, schedule: bool, dags: Path, then: Sequence[Sequence[str]]) -> None:
     supervisor.launch(catalogue.postgres(settings))
     supervisor.wait(catalogue.postgres(settings))
-    urls = {name: database.database_url(settings, name) for name in ("airflow", "mlflow", "feast")}
+    urls = {name: database.database_url(settings, name) for name in ("airflow", "mlflow", mlflow_login.DATABASE, "feast")}
     given = catalogue.environment(settings, database.server_url(settings))
     api_server, scheduler, processor = airflow = catalogue.airflow(settings, given)
-    others: list[Service] = [catalogue.mlflow(settings, given, urls["mlflow"]), catalogue.lookups(settings, given)]
+    mlflow_login.keep_password(settings, urls[mlflow_login.DATABASE])
+    login = mlflow_login.configure(settings, urls[mlflow_login.DATABASE])
+    others: list[Service] = [catalogue.mlflow(settings, given, urls["mlflow"], login), catalogue.lookups(settings, given)]
     supervisor.check_ports([*others, *airflow])
     supervisor.launch(others)
     if supervisor.missing(airflow):

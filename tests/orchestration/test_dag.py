@@ -44,7 +44,15 @@ tasks = {
     for task in found.tasks
 }
 timetable = type(found.timetable).__name__
-print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "tasks": tasks, "timetable": timetable, "catchup": found.catchup}))
+runs = {"conf": {"day": "2024-05-02", "ds": "2024-06-01"}, "logical date": {"day": None, "ds": "2024-05-03"}, "neither": {"day": None}}
+template = found.get_template_env().from_string(esmm_daily.DAY)
+days = {run: template.render(params={"day": given.pop("day")}, **given) for run, given in runs.items()}
+try:
+    esmm_daily.run_step("label", days["neither"])
+except Exception as error:
+    refusal = f"{type(error).__name__}: {error}"
+print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "tasks": tasks, "timetable": timetable, "catchup": found.catchup,
+    "days": days, "refusal": refusal}))
 """
 
 
@@ -81,6 +89,11 @@ def test_validation_is_never_retried_and_ingest_is_mapped(dag: dict[str, Any]) -
 
 def test_the_interval_is_a_day_and_nothing_is_caught_up(dag: dict[str, Any]) -> None:
     assert (dag["timetable"], dag["catchup"]) == ("CronDataIntervalTimetable", False)
+
+
+def test_a_run_is_keyed_on_its_parameter_then_its_logical_date_and_is_refused_with_neither(dag: dict[str, Any]) -> None:
+    assert dag["days"] == {"conf": "2024-05-02", "logical date": "2024-05-03", "neither": ""}
+    assert dag["refusal"].startswith("SettingsError: this run names no day; trigger it with --conf")
 
 
 def test_importing_the_dag_costs_less_than_a_second_and_nothing_heavy(dag: dict[str, Any]) -> None:

@@ -184,6 +184,7 @@ def test_a_rolled_back_version_is_neither_baseline_nor_promoted_again(registry):
         judge(registry, f"v{number}", number)
     registry.rollback("complaints")
     assert not judge(registry, "v2", 2)
+    assert registry.models()[0].reason.endswith("; the champion alias did not move: this version was rolled back (complaints)")
     assert (champion(registry), baseline(registry, 3)) == ("v1", "v1")
     stricter = Verdict("promote", "judged anew")
     assert not registry.apply(stricter, "v2", day(2))

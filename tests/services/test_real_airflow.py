@@ -1,5 +1,6 @@
 """Real services: Airflow with a stand-in DAG, and the demo on a tiny shop, interrupted and whole. Minutes long."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import psycopg2
 import pytest
 
 from components import database
-from components.services import airflow_home, catalogue, demo_logs, metadata, stack
+from components.services import airflow_home, catalogue, demo_logs, metadata, mlflow_login, stack
 from components.services.supervisor import Supervisor
 from components.settings import Settings
 
@@ -71,6 +72,15 @@ def test_a_backfill_runs_against_the_services_which_come_back_after_a_kill_and_l
         assert stack.up(settings, schedule=False, dags=dags)["state"] == "already up"
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(stack.places(settings)["airflow"] + "/api/v2/dags")  # noqa: S310 - http, ours
+        registered = stack.places(settings)["mlflow"] + "/api/2.0/mlflow/registered-models/search"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(registered)  # noqa: S310 - http, ours
+        for _ in range(2):
+            told = b"admin:" + mlflow_login.password_path(settings).read_bytes()
+            signed_in = urllib.request.Request(registered, headers={"Authorization": "Basic " + base64.b64encode(told).decode()})  # noqa: S310
+            assert urllib.request.urlopen(signed_in).status == 200  # noqa: S310 - http, ours
+            mlflow_login.password_path(settings).unlink()
+            assert stack.up(settings, schedule=False, dags=dags)["state"] == "already up"
         secrets = [path.read_text().strip() for path in (settings.root / "secrets").iterdir()]
         commands = [" ".join(command) for command in left(settings.root)]
         assert commands

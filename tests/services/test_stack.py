@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import ServiceError, SettingsError
-from components.services import airflow_home, catalogue, demo_logs, keys, stack
+from components.services import airflow_home, catalogue, demo_logs, keys, mlflow_login, stack
 from components.services.interrupts import interrupts_raise, interrupts_wait
 from components.settings import Settings
 
@@ -58,7 +58,7 @@ def test_no_command_line_holds_a_secret_and_every_service_binds_the_host_of_the_
     services = [
         *catalogue.postgres(settings),
         *catalogue.airflow(settings, given),
-        catalogue.mlflow(settings, given, SECRET_URL + "mlflow"),
+        catalogue.mlflow(settings, given, SECRET_URL + "mlflow", mlflow_login.configure(settings, SECRET_URL + "mlflow_users")),
         catalogue.lookups(settings, given),
     ]
     assert not any("hunter" in word for service in services for word in service.command)

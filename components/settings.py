@@ -29,7 +29,7 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
 
 Band = Annotated[tuple[float, float], AfterValidator(_ascending)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Window = Annotated[timedelta, Field(gt=timedelta(0))]
+Window = Annotated[timedelta, Field(ge=timedelta(0))]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

@@ -106,7 +106,7 @@ def test_a_wrong_profile_is_refused_by_file_and_key(profile: Path, old: str, new
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[labels]\nclick_window = '-P1D'\n", "labels.click_window: expected greater than 0 seconds"),
+        ("[labels]\nclick_window = '-P1D'\n", "labels.click_window: expected greater than or equal to 0 seconds"),
         ("[evaluation]\nholdout = 'P2D'\n", "evaluation.holdout: expected less than 1 day"),
         ("[train]\nlearning_rate = -1\n", "train.learning_rate: expected greater than or equal to 0, found -1"),
         ("[train]\nlearning_rate = nan\n", "train.learning_rate"),

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 from polars.expr.struct import ExprStructNameSpace
 
-from components.errors import SettingsError
 from components.ingest.scalars import integer, text
 from components.profile import Clock
 from components.tables import INSTANT
@@ -26,14 +25,6 @@ def readable(dtype: pl.DataType, clock: Clock) -> bool:
     """Tell whether a column of this type can hold event times: a timestamp, ISO text or whole numbers, as the clock says."""
     whole = dtype.is_integer() or dtype.is_float() or isinstance(dtype, pl.Decimal)
     return isinstance(dtype, pl.Datetime | pl.String | pl.Categorical | pl.Enum | pl.Null) or (whole and clock.unit != "iso")
-
-
-def check_zone(zone: str) -> None:
-    """Raise SettingsError where the clock's zone is no IANA zone."""
-    try:
-        pl.Series([datetime(2000, 1, 1)]).dt.replace_time_zone(zone)  # noqa: DTZ001 - naive, to be given the zone
-    except pl.exceptions.ComputeError:
-        raise SettingsError(f"profile: clock.zone: expected an IANA zone (Europe/Berlin), found {zone!r}; correct the profile") from None
 
 
 def add_ticks(rows: pl.LazyFrame, name: str, dtype: pl.DataType, clock: Clock) -> tuple[pl.LazyFrame, str]:

@@ -15,7 +15,6 @@ from components.ingest.columns import REASON, Target, typed
 from components.ingest.delimited import read_csv
 from components.ingest.duplicates import FATE, POSITION
 from components.ingest.files import RawFile, list_files, opened
-from components.ingest.instants import check_zone
 from components.ingest.ndjson import read_ndjson
 from components.ingest.parquet import read_parquet
 from components.ingest.staging import Staging
@@ -41,7 +40,6 @@ def read_day(folder: Path, kind: Kind, day: date, *, profile: Profile, scratch: 
     A row that is no event is quarantined with a reason. A folder that is absent holds no rows, and a warning, where the kind arrived
     on other days and is not the impressions. Raises RawLogError naming the file that cannot be read as a whole, or the folder.
     """
-    check_zone(profile.clock.zone)
     target = Target(kind, day, profile)
     staging = Staging(scratch / "rows", target)
     staging.open()

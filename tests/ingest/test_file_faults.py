@@ -6,7 +6,7 @@ import re
 import polars as pl
 import pytest
 
-from components.errors import DataError, RawLogError, SettingsError
+from components.errors import DataError, RawLogError
 from components.ingest import lines
 from components.ingest.accounting import Accounting
 
@@ -146,13 +146,6 @@ def test_a_day_without_a_kind_that_arrived_on_other_days_has_no_rows_and_a_warni
     assert (found.accepted.height, found.quarantined.height) == (0, 0)
     warning = f"no {kind} arrived: the folder is absent (1 other days have one)"
     assert found.accounting == [Accounting("day=2024-05-02/", 0, 0, 0, 0, 0, warning)]
-
-
-def test_an_unknown_zone_is_the_profiles_fault(landing_with):
-    landing = landing_with(clock={"zone": "Mars/Olympus"})
-    landing.write("a.csv", HEADER)
-    with pytest.raises(SettingsError, match=r"clock.zone.*Mars/Olympus"):
-        landing.read()
 
 
 @pytest.mark.parametrize(("accepted", "sums"), [(6, True), (5, False), (7, False)])

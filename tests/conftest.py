@@ -31,7 +31,7 @@ def shop_environment(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "ESMM_EVALUATION__MIN_POSITIVES": "2",
         "ESMM_VALIDATION__MAX_QUARANTINED_SHARE": "0.2",
     }
-    monkeypatch.delenv("ESMM_SETTINGS", raising=False)
+    monkeypatch.setenv("ESMM_SETTINGS", "")  # not delenv, which would leave what load_settings sets
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment

@@ -25,7 +25,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text(PROFILE)
     monkeypatch.setenv("ESMM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ESMM_DATA__PROFILE", str(path))
-    monkeypatch.delenv("ESMM_SETTINGS", raising=False)
+    monkeypatch.setenv("ESMM_SETTINGS", "")  # not delenv, which would leave what load_settings sets
     return path
 
 

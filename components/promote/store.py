@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from components.errors import RegistryError
 from components.promote.versions import Model
 
 NAME = "esmm"
@@ -44,7 +45,11 @@ class Store:
             page = self._client.search_model_versions(query, page_token=page.token)
             found.extend(page)
         pointed = self._aliases()  # MLflow's search leaves them out
-        return [_model(entry, [alias for alias, number in pointed.items() if number == int(entry.version)]) for entry in found]
+        return [
+            _model(entry, [alias for alias, number in pointed.items() if number == int(entry.version)])
+            for entry in found
+            if _is_ours(entry)
+        ]
 
     def find(self, version: str) -> Model | None:
         """Return a version by our own name for it."""
@@ -57,6 +62,11 @@ class Store:
         if number is None:
             return None
         entry = self._client.get_model_version(NAME, str(number))
+        if not _is_ours(entry):
+            raise RegistryError(
+                f"registry: expected alias {alias} on a version that promote entered, found it on MLflow's version {number}, made by hand; "
+                f"move the alias back in MLflow (`esmm models` lists ours)"
+            )
         return _model(entry, entry.aliases)
 
     def enter(self, source: Path, tags: Mapping[str, Any]) -> Model:
@@ -98,6 +108,11 @@ class Store:
 def _texts(tags: Mapping[str, Any]) -> dict[str, str]:
     """Return tag values as MLflow keeps them; None is empty, True is `true`."""
     return {name: "" if value is None else str(value).lower() if isinstance(value, bool) else str(value) for name, value in tags.items()}
+
+
+def _is_ours(entry: Any) -> bool:
+    """Whether `enter` made this version; one made by hand in MLflow lacks our tags."""
+    return {"version", "day"} <= dict(entry.tags).keys()
 
 
 def _model(entry: Any, aliases: Iterable[str]) -> Model:

@@ -251,3 +251,13 @@ def test_more_versions_than_a_page_are_all_listed(registry, monkeypatch):
     search = client.search_model_versions
     monkeypatch.setattr(client, "search_model_versions", lambda query, page_token=None: search(query, max_results=2, page_token=page_token))
     assert [model.version for model in registry.models()] == ["v3", "v2", "v1"]
+
+
+def test_a_version_made_by_hand_in_mlflow_is_left_alone_and_is_no_champion(registry):
+    judge(registry, "ours", 1)
+    client = registry._store._client
+    by_hand = client.create_model_version("esmm", "somewhere", await_creation_for=0)
+    assert [model.version for model in registry.models()] == ["ours"]
+    client.set_registered_model_alias("esmm", "champion", by_hand.version)
+    with pytest.raises(RegistryError, match="made by hand"):
+        registry.champion()

@@ -3,50 +3,45 @@
 Every table is created empty before anything writes: with a table absent, concurrent first writers of a day would all append.
 """
 
-import fcntl
 import hashlib
 import json
+import math
 import random
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
 
 import polars as pl
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
-from components.errors import SettingsError
+from components.disk import saying_if_full
+from components.errors import DataError, SettingsError
 from components.profile import Profile
 from components.tables import TABLES, Table
 
-_ATTEMPTS = 12
+_ATTEMPTS = 40
+_EXACT = CommitProperties(max_commit_retries=0)
+"""A commit stands only on the version that it has seen. Else delta-rs rebases it: two writers of one day both get in, or two CREATEs."""
 _CHUNK = 1 << 20
-
-
-class _Table(DeltaTable):
-    """A Delta table whose local files are named as they are on disk: deltalake quotes their paths, Polars takes them as they stand."""
-
-    def file_uris(self, *arguments: Any, **options: Any) -> list[str]:
-        """Return the live data files; those of a local table under their own names."""
-        uris = super().file_uris(*arguments, **options)
-        return [unquote(uri) for uri in uris] if self.table_uri.startswith("file://") else uris
+_ROW_GROUP = 131_072
+"""Rows of a Parquet row group: fixed, so that bytes hang on the rows alone and not on the number of threads."""
+_PROPERTIES = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 36500 days"}
+"""Only `vacuum` forgets anything: a version can be read as long as the files of the days asked for are there."""
 
 
 class Lake:
     """The tables of one data set, under a directory or an `s3://` URI."""
 
     def __init__(self, uri: str, profile: Profile) -> None:
-        """Name the place; nothing is opened or created yet. Raises SettingsError for one that the libraries would read as a pattern."""
-        if wrong := sorted(set(uri) & set("%*?[]")):
+        """Name the place; nothing is opened or created yet. Raises SettingsError for one that the libraries would read otherwise."""
+        if wrong := sorted(set(uri) & set("%*?[]=")):
             raise SettingsError(
-                f"lake {uri}: expected a path without any of %*?[], found {' '.join(wrong)}; choose another home or lake.uri"
+                f"lake {uri}: expected a path without any of %*?[]=, found {' '.join(wrong)}; choose another home or lake.uri"
             )
         self.uri = uri.rstrip("/")
         self.profile = profile
@@ -58,71 +53,99 @@ class Lake:
     def create(self) -> None:
         """Create every table that does not exist, empty and with its schema. Safe to call from many processes."""
         for table in TABLES:
-            DeltaTable.create(self.location(table), self._schema(table), mode="ignore", partition_by=list(table.partition))
+            with suppress(CommitFailedError):  # another process has just created it
+                DeltaTable.create(
+                    self.location(table),
+                    self._schema(table),
+                    mode="ignore",
+                    partition_by=list(table.partition),
+                    configuration=dict(_PROPERTIES),
+                    commit_properties=_EXACT,
+                )
 
     def _schema(self, table: Table) -> Schema:
         empty = pl.DataFrame(schema=table.schema(self.profile)).to_arrow(compat_level=pl.CompatLevel.oldest())
         return Schema.from_arrow(empty.schema)
 
-    def scan(self, table: Table, first: date, last: date | None = None) -> pl.LazyFrame:
-        """Read the days from `first` through `last` (default: `first` alone), all columns, in no promised order."""
-        within = pl.col(table.day).is_between(first, last or first)
-        return pl.scan_delta(self._open(table)).select(list(table.schema(self.profile))).filter(within)
+    def scan(self, table: Table, first: date, last: date | None = None, *, version: int | None = None) -> pl.LazyFrame:
+        """Read the days from `first` through `last` (default: `first` alone), all columns, each day's rows in the order written.
 
-    def replace(self, table: Table, day: date, rows: pl.LazyFrame, *, kind: str | None = None) -> int:
-        """Replace one day (of one `kind`, for a table partitioned by kind too) by `rows`, in one commit; return the version.
+        `version`: as of that commit (default: the newest). Raises DataError where its log or files were vacuumed.
+        """
+        paths = _live_paths(self._open(table, version), table, first, last or first)
+        if version is not None:
+            self._check_present(table, version, paths)
+        schema = table.schema(self.profile)
+        if not paths:
+            return pl.LazyFrame(schema=schema)
+        files, partition = [f"{self.location(table)}/{path}" for path in paths], {name: schema[name] for name in table.partition}
+        return pl.scan_parquet(files, hive_partitioning=True, hive_schema=partition).select(list(schema))
 
-        `rows` has the table's columns without its partition columns, sorted by the caller: same rows, same bytes. Retries when another
-        writer commits first, so of several writers of one day the last one stands, whole.
+    def replace(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame], *, kind: str | None = None) -> int:
+        """Replace one day (of one `kind`, for a table partitioned by kind too) by `rows`, in one commit; return that commit's version.
+
+        `rows` has the table's columns without its partition columns, sorted by the caller: same rows, same bytes. Several frames become
+        one file each, and the next is asked for when the last is written. Of several writers of one day the last one stands, whole.
         """
         values = {table.day: str(day), **({"kind": kind} if kind else {})}
-        path = "/".join([*(f"{name}={value}" for name, value in values.items()), f"{uuid.uuid4()}.parquet"])
-        num_rows = self._sink(table, path, rows)
+        additions = self._write(table, values, [rows] if isinstance(rows, pl.LazyFrame) else rows)
         for attempt in range(_ATTEMPTS):
+            opened = self._open(table)
+            seen = opened.version()
             try:
-                with self._alone(table):
-                    opened = self._open(table)
-                    opened.create_write_transaction(
-                        [self._addition(table, path, values, num_rows)] if num_rows else [],
-                        "overwrite",
-                        opened.schema(),
-                        partition_by=list(table.partition),
-                        partition_filters=[(name, "=", value) for name, value in values.items()],
-                    )
-                return self.version(table)
+                opened.create_write_transaction(
+                    additions,
+                    "overwrite",
+                    opened.schema(),
+                    partition_by=list(table.partition),
+                    partition_filters=[(name, "=", value) for name, value in values.items()],
+                    commit_properties=_EXACT,
+                )
+                return seen + 1
             except CommitFailedError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                time.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
+                time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
-    @contextmanager
-    def _alone(self, table: Table) -> Iterator[None]:
-        """Commit one writer at a time: delta-rs lets two transactions that replace one partition both in. Directories only."""
-        if "://" in self.uri:
-            yield
-            return
-        with (Path(self.location(table)) / ".commit.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _write(self, table: Table, values: dict[str, str], frames: Iterable[pl.LazyFrame]) -> list[AddAction | RemoveAction]:
+        """Stream each frame into a Parquet file of the table, which no reader sees yet; on a failure take away what was written.
 
-    def _sink(self, table: Table, path: str, rows: pl.LazyFrame) -> int:
-        """Stream the rows into one Parquet file of the table, which no reader sees yet; return their number.
-
-        Polars writes the file, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
+        Polars writes the files, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
         """
         self._open(table)
+        files = DeltaStorageHandler(self.location(table))
+        stem = "/".join([*(f"{name}={value}" for name, value in values.items()), str(uuid.uuid4())])
+        additions: list[AddAction | RemoveAction] = []
+        with _undoing(files) as written, saying_if_full(self.uri):
+            for number, rows in enumerate(frames):
+                written.append(f"{stem}-{number:05}.parquet")
+                if num_rows := self._sink(table, written[-1], rows):
+                    additions.append(_addition(files, written[-1], values, num_rows))
+                else:
+                    files.delete_file(written.pop())
+        return additions
+
+    def _sink(self, table: Table, path: str, rows: pl.LazyFrame) -> int:
+        """Write one file of the table; return the number of its rows."""
         columns = {name: dtype for name, dtype in table.schema(self.profile).items() if name not in table.partition}
         target = f"{self.location(table)}/{path}"
         ordered = rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
-        ordered.sink_parquet(target, mkdir=True, engine="streaming", maintain_order=True)
+        ordered.sink_parquet(target, mkdir="://" not in target, engine="streaming", maintain_order=True, row_group_size=_ROW_GROUP)
         return int(pl.scan_parquet(target).select(pl.len()).collect().item())
 
-    def _addition(self, table: Table, path: str, values: dict[str, str], num_rows: int) -> AddAction:
-        with DeltaStorageHandler(self.location(table)).open_input_file(path) as file:
-            size = file.size()
-        now_ms = int(time.time() * 1000)
-        return AddAction(path, size, values, now_ms, data_change=True, stats=json.dumps({"numRecords": num_rows}))
+    def vacuum(self, keep: timedelta) -> dict[str, int]:
+        """Delete the files that only versions replaced longer ago than `keep` name, and unnamed ones (a killed writer's) as old.
+
+        `keep`, rounded up to hours, must be longer than the longest step: a file being written is known by its age alone. The newest
+        state of every day stays. Returns the number of files deleted, table -> number.
+        """
+        hours = math.ceil(keep / timedelta(hours=1))
+        deleted = {}
+        for table in TABLES:
+            opened = self._open(table)
+            deleted[table.name] = len(opened.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True))
+        return deleted
 
     def days(self, table: Table) -> list[date]:
         """Return the days that hold at least one row, ascending."""
@@ -133,19 +156,25 @@ class Lake:
         """Return the table's current Delta version."""
         return self._open(table).version()
 
-    def fingerprint(self, table: Table, day: date) -> str:
-        """Return a SHA-256 over the bytes of a day's data files: equal bytes, equal fingerprint."""
-        opened = self._open(table)
-        files = DeltaStorageHandler(self.location(table))
-        paths = [path for path in _paths(opened) if f"{table.day}={day}" in path.split("/")]
-        return hashlib.sha256("".join(sorted(_digest(files, path) for path in paths)).encode()).hexdigest()
+    def fingerprint(self, table: Table, day: date, *, version: int | None = None) -> str:
+        """Return a SHA-256 over the bytes of a day's data files, in their order: equal bytes, equal fingerprint.
 
-    def _open(self, table: Table) -> DeltaTable:
+        `version`: as of that commit (default: the newest).
+        """
+        files = DeltaStorageHandler(self.location(table))
+        digests = [_digest(files, path) for path in _live_paths(self._open(table, version), table, day, day)]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def _open(self, table: Table, version: int | None = None) -> DeltaTable:
         try:
-            opened = _Table(self.location(table))
+            opened = DeltaTable(self.location(table), version=version)
         except TableNotFoundError:
             self.create()
-            opened = _Table(self.location(table))
+            return self._open(table, version)
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise self._vacuumed(table, version, str(error)) from None
         expected, found = ({field.name: str(field.type) for field in schema.fields} for schema in (self._schema(table), opened.schema()))
         if differing := sorted(name for name, _ in expected.items() ^ found.items()):
             raise SettingsError(
@@ -154,10 +183,43 @@ class Lake:
             )
         return opened
 
+    def _check_present(self, table: Table, version: int, paths: list[str]) -> None:
+        files = DeltaStorageHandler(self.location(table))
+        if missing := [info.path for info in files.get_file_info(paths) if not info.is_file]:
+            raise self._vacuumed(table, version, f"{len(missing)} of {len(paths)} missing, first {missing[0]}")
 
-def _paths(table: DeltaTable) -> list[str]:
-    """Return the live data files, relative to the table."""
-    return [str(path) for path in pl.DataFrame(table.get_add_actions(flatten=True))["path"]]
+    def _vacuumed(self, table: Table, version: int, found: str) -> DataError:
+        return DataError(
+            f"{self.location(table)}: expected the files of version {version}, found {found}; that version was vacuumed (or the lake "
+            f"replaced): rerun the step that writes {table.name} for the day"
+        )
+
+
+@contextmanager
+def _undoing(files: DeltaStorageHandler) -> Iterator[list[str]]:
+    """Give a list for the names of files; delete those if what follows fails."""
+    written: list[str] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            with suppress(FileNotFoundError):
+                files.delete_file(path)
+        raise
+
+
+def _live_paths(opened: DeltaTable, table: Table, first: date, last: date) -> list[str]:
+    """Return the data files of the days `first` through `last`, relative to the table, by day and then in the order written."""
+    files = pl.DataFrame(opened.get_add_actions(flatten=True))
+    within = pl.col(f"partition.{table.day}").is_between(first, last)
+    return files.filter(within)["path"].sort().to_list() if files.height else []
+
+
+def _addition(files: DeltaStorageHandler, path: str, values: dict[str, str], num_rows: int) -> AddAction:
+    with files.open_input_file(path) as file:
+        size = file.size()
+    now_ms = int(time.time() * 1000)
+    return AddAction(path, size, dict(values), now_ms, data_change=True, stats=json.dumps({"numRecords": num_rows}))
 
 
 def _digest(files: DeltaStorageHandler, path: str) -> str:

@@ -1,13 +1,16 @@
 """The lake: a day is replaced whole, in one commit, by any number of writers."""
 
-from datetime import UTC, date, datetime
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from components.errors import SettingsError
+from components.errors import DataError, SettingsError
 from components.lake import Lake
 from components.profile import ContextType, Profile, Source
 from components.tables import IMPRESSIONS, QUARANTINE
@@ -83,23 +86,92 @@ def test_each_kind_of_a_quarantined_day_is_replaced_by_itself(lake: Lake) -> Non
     assert lake.scan(QUARANTINE, DAY).collect()["kind"].to_list() == ["purchases"]
 
 
-def write(uri: str, number: int, day: date) -> None:
-    Lake(uri, PROFILE).replace(IMPRESSIONS, day, impressions(*(f"{number}-{row}" for row in range(5))))
+def test_slices_are_asked_for_one_after_the_other_and_read_back_in_their_order(lake: Lake) -> None:
+    files = Path(lake.location(IMPRESSIONS))
+
+    def slices() -> Iterator[pl.LazyFrame]:
+        for number, name in enumerate("zyx"):
+            assert len(list(files.rglob("*.parquet"))) == number
+            yield impressions(f"{name}1", f"{name}2")
+        yield impressions()
+
+    lake.replace(IMPRESSIONS, date(2024, 5, 2), impressions("a"))
+    lake.vacuum(timedelta(hours=1))
+    files = files / f"arrived_on={DAY}"
+    lake.replace(IMPRESSIONS, DAY, slices())
+    assert sorted(path.name[-14:] for path in files.iterdir()) == [f"-0000{number}.parquet" for number in range(3)]
+    assert lake.scan(IMPRESSIONS, DAY, date(2024, 5, 2)).collect()["impression_id"].to_list() == ["z1", "z2", "y1", "y2", "x1", "x2", "a"]
 
 
-def test_of_several_first_writers_of_two_days_one_stands_whole_on_each(tmp_path: Path) -> None:
-    context, days = get_context("spawn"), (DAY, date(2024, 5, 2))
-    writers = [context.Process(target=write, args=(str(tmp_path), number, days[number % 2])) for number in range(6)]
+def test_a_writer_that_fails_leaves_the_old_day_and_no_file(lake: Lake) -> None:
+    def slices() -> Iterator[pl.LazyFrame]:
+        yield impressions("b")
+        raise DataError("torn log")
+
+    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+    with pytest.raises(DataError, match="torn log"):
+        lake.replace(IMPRESSIONS, DAY, slices())
+    assert ids(lake, DAY) == ["a"]
+    assert len(list(Path(lake.location(IMPRESSIONS)).rglob("*.parquet"))) == 1
+
+
+def test_a_version_is_read_as_it_was_until_its_files_are_vacuumed(lake: Lake) -> None:
+    other = date(2024, 5, 2)
+    versions = [lake.replace(IMPRESSIONS, DAY, impressions(name)) for name in "ab"]
+    lake.replace(IMPRESSIONS, other, impressions("c"))
+    assert versions == [1, 2]
+    assert [lake.scan(IMPRESSIONS, DAY, version=version).collect()["impression_id"].item() for version in versions] == ["a", "b"]
+    assert lake.scan(IMPRESSIONS, DAY, version=0).collect().is_empty()
+    assert sum(lake.vacuum(timedelta(hours=1)).values()) == 0
+    assert ids(lake, DAY) == ["b"]
+    assert lake.vacuum(timedelta(0))["impressions"] == 1
+    assert lake.scan(IMPRESSIONS, DAY, version=2).collect()["impression_id"].item() == "b"
+    with pytest.raises(DataError, match=r"files of version 1, found 1 of 1 missing.* vacuumed .*rerun the step that writes impressions"):
+        lake.scan(IMPRESSIONS, DAY, version=1)
+    with pytest.raises(DataError, match="files of version 99"):
+        lake.scan(IMPRESSIONS, DAY, version=99)
+
+
+def test_vacuum_takes_files_that_no_commit_names_by_their_age(lake: Lake) -> None:
+    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+    folder = Path(lake.location(IMPRESSIONS)) / f"arrived_on={DAY}"
+    for name, age_s in (("killed", 7_300), ("being-written", 7_100)):
+        (folder / f"{name}.parquet").write_text("x")
+        os.utime(folder / f"{name}.parquet", (time.time() - age_s,) * 2)
+    assert lake.vacuum(timedelta(minutes=90))["impressions"] == 1  # rounded up to 2 h
+    assert (folder / "being-written.parquet").exists()
+    assert ids(lake, DAY) == ["a"]
+
+
+def write(uri: str, number: int, day: date, rounds: int = 1) -> None:
+    """Replace the day once or more and see that each version holds one's own rows."""
+    lake, own = Lake(uri, PROFILE), [f"{number}-{row}" for row in range(5)]
+    for _ in range(rounds):
+        version = lake.replace(IMPRESSIONS, day, impressions(*own))
+        assert lake.scan(IMPRESSIONS, day, version=version).collect()["impression_id"].to_list() == own
+
+
+def write_at_once(uri: str, days: list[date], rounds: int = 1) -> None:
+    context = get_context("spawn")
+    writers = [context.Process(target=write, args=(uri, number, day, rounds)) for number, day in enumerate(days)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert [writer.exitcode for writer in writers] == [0] * 6
+    assert [writer.exitcode for writer in writers] == [0] * len(writers)
+
+
+@pytest.mark.parametrize(("writers", "days"), [(8, (DAY,)), (4, (DAY, date(2024, 5, 2)))])
+def test_of_many_writers_one_stands_whole_on_each_day(tmp_path: Path, writers: int, days: tuple[date, ...]) -> None:
+    rounds = 4
+    write_at_once(str(tmp_path), [days[number % len(days)] for number in range(writers)], rounds)
+    lake = Lake(str(tmp_path), PROFILE)
+    assert lake.version(IMPRESSIONS) == rounds * writers
     for parity, day in enumerate(days):
-        found = ids(Lake(str(tmp_path), PROFILE), day)
+        found = ids(lake, day)
         assert len(found) == 5
-        assert {int(name.split("-")[0]) % 2 for name in found} == {parity}
         assert len({name.split("-")[0] for name in found}) == 1
+        assert int(found[0][0]) % len(days) == parity
 
 
 @pytest.mark.parametrize("name", ["with space", "überall", "plus+hash#", "quo'te"])
@@ -111,8 +183,8 @@ def test_a_folder_may_have_any_name_that_is_no_pattern(tmp_path: Path, name: str
     assert lake.fingerprint(IMPRESSIONS, DAY)
 
 
-@pytest.mark.parametrize("name", ["per%20cent", "st*r", "wh?t", "br[a]ck"])
-def test_a_folder_that_would_be_read_as_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["per%20cent", "st*r", "wh?t", "br[a]ck", "env=prod"])
+def test_a_folder_that_would_be_read_as_a_pattern_or_a_partition_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="expected a path without any of"):
         Lake(str(tmp_path / name), PROFILE)
 

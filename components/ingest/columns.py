@@ -14,7 +14,7 @@ from components.tables import Schema, event_schema
 
 REASON = "reason"
 _FAULT = "__fault__"
-_WRONG = "__wrong__"
+_ROW = "__row__"
 _SHOWN = 80
 """Letters of an unreadable value that a reason repeats."""
 
@@ -77,13 +77,48 @@ class _Column:
 
 
 def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
-    """Return a chunk's rows as the canonical columns, in order, plus `reason`: null where the row is an event.
+    """Return a chunk's rows as the canonical columns, in order, plus `row` and `reason`: null where the row is an event.
 
-    Raises RawLogError where a Parquet column has a type that cannot hold what the profile maps it to.
+    Most rows are read at once; those that this leaves in doubt are read exactly, one reason at a time.
+    Raises RawLogError where a column has a type that cannot hold what the profile maps it to.
     """
-    time = target.source.columns[target.time]
     _check_types(chunk, target, file)
-    rows = chunk.values.lazy().with_columns(chunk.fault.alias(_FAULT))
+    rows, doubtful = _read_at_once(chunk, target)
+    if not doubtful.any():
+        return rows
+    exact = _read_exactly(chunk.only(doubtful), target)
+    return pl.concat([rows.filter(~doubtful), exact]).sort("row")
+
+
+def _read_at_once(chunk: Chunk, target: Target) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the typed rows as if all were events, and those where something is missing, wrong, or not to be read in this way."""
+    raw = {name: found for name in target.schema if (found := target.raw_name(name)) is not None}
+    values = {
+        name: instants.plain(chunk.values[found], target.profile.clock, target.day)
+        if name == target.time
+        else scalars.plain(chunk.values[found], target.schema[name])
+        for name, found in raw.items()
+    }
+    nothing = pl.lit(None)
+    read = chunk.values.lazy().select(values.get(name, nothing).cast(dtype).alias(name) for name, dtype in target.schema.items()).collect()
+    doubtful = chunk.doubtful if chunk.doubtful is not None else pl.repeat(False, chunk.height, eager=True)
+    if chunk.fault is not None:
+        doubtful |= chunk.fault.is_not_null()
+    for name, found in raw.items():
+        if read[name].null_count() and name in target.required:
+            doubtful |= read[name].is_null()
+        elif read[name].null_count():
+            doubtful |= read[name].is_null() & scalars.present(chunk.values[found])
+    if target.kind != "impressions":
+        nobody = [read[name].is_null() for name in ("impression_id", "user_id") if name in raw]
+        doubtful |= pl.select(pl.all_horizontal(*nobody, pl.repeat(True, chunk.height))).to_series()
+    return read.with_columns(chunk.rows, pl.lit(None, pl.String).alias(REASON)), doubtful
+
+
+def _read_exactly(chunk: Chunk, target: Target) -> pl.DataFrame:
+    time = target.source.columns[target.time]
+    fault = chunk.rows.clear().cast(pl.String).extend_constant(None, chunk.height) if chunk.fault is None else chunk.fault
+    rows = chunk.values.lazy().with_columns(fault.alias(_FAULT), chunk.rows.alias(_ROW))
     rows, unit = instants.add_ticks(rows, time, chunk.values.schema[time], target.profile.clock)
     columns = list(_columns(chunk, target, unit))
     faults = [(pl.col(_FAULT).is_not_null(), pl.col(_FAULT))]
@@ -94,18 +129,8 @@ def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
         faults.append((pl.all_horizontal(*nobody, True), pl.lit("missing impression_id and user_id")))
     values = {column.name: column.value for column in columns}
     events = [values.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in target.schema.items()]
-    wrong = pl.any_horizontal(where.fill_null(False) for where, _ in faults)
-    read = rows.select(*events, wrong.alias(_WRONG)).collect()
-    return read.drop(_WRONG).with_columns(_reasons(rows, faults, read[_WRONG]))
-
-
-def _reasons(rows: pl.LazyFrame, faults: list[tuple[pl.Expr, pl.Expr]], wrong: pl.Series) -> pl.Series:
-    """Return each row's first reason; null where nothing is wrong. Reasons are spelt for the wrong rows only: most days have few."""
-    nothing = pl.Series(REASON, [None], dtype=pl.String).new_from_index(0, len(wrong))
-    first = pl.coalesce(pl.when(where).then(reason) for where, reason in faults)
-    if not wrong.any():
-        return nothing
-    return nothing.scatter(wrong.arg_true(), rows.filter(wrong).select(first.alias(REASON)).collect().to_series())
+    reason = pl.coalesce(pl.when(where).then(reason) for where, reason in faults)
+    return rows.select(*events, pl.col(_ROW).alias("row"), reason.alias(REASON)).collect()
 
 
 def _check_types(chunk: Chunk, target: Target, file: RawFile) -> None:
@@ -128,10 +153,14 @@ def _columns(chunk: Chunk, target: Target, unit: str) -> Iterator[_Column]:
         dtype = chunk.values.schema[raw]
         shown = pl.col(raw).cast(pl.String) if isinstance(dtype, pl.Datetime) else scalars.text(raw, dtype)
         if name == target.time:
-            early, late = instants.early(unit), instants.late(unit, target.day)
-            bad = shown.is_not_null() & pl.col(instants.TICKS).is_null()
+            ticks = pl.col(instants.TICKS)
+            early, late = instants.early(ticks, unit), instants.late(ticks, unit, target.day)
+            bad = shown.is_not_null() & ticks.is_null()
             wrong = ((f"bad {name}", bad), (f"{name} before 2000", early), (f"{name} in the future", late))
-            yield _Column(name, instants.instant(unit, target.day), shown, wrong)
+            yield _Column(name, instants.instant(ticks, unit, target.day), shown, wrong)
         else:
             value = scalars.scalar(raw, dtype, wanted)
-            yield _Column(name, value, shown, ((f"bad {name}", scalars.unreadable(raw, dtype, value)),))
+            what = f"bad {name}"
+            if wanted == pl.String:
+                what = f"{name} not exact as a float" if dtype.is_float() else f"{name} of more than {scalars.MAX_TEXT} bytes"
+            yield _Column(name, value, shown, ((what, scalars.unreadable(raw, dtype, value)),))

@@ -1,22 +1,27 @@
 """CSV files: RFC 4180 records with a header, in chunks.
 
 A record that spans lines (a line end inside quotes) is believed only when it has as many fields as the header; so a stray quote costs
-its own row, not the rows after it.
+its own row, not the rows after it. The last record of a plain file that ends without a line end may be cut, and is none; a compressed
+file is known to be whole.
 """
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import IO
 
+import numpy as np
 import polars as pl
 
-from components.ingest.chunks import Chunk, declared, text_chunk
+from components.ingest.chunks import Chunk, declared, numbered, text_chunk
 from components.ingest.files import RawFile
-from components.ingest.lines import decoded, read_lines
+from components.ingest.lines import Lines, decoded, read_lines
 from components.profile import Source
 
+CUT = "no line end: the last value may be cut"
 MAX_LINES = 100
 """Lines of one record: a quote that is not closed within them is broken."""
 
@@ -47,20 +52,60 @@ class _Records:
         self.fault.append(fault)
 
 
-def read_csv(file: RawFile, stream: IO[bytes], source: Source, chunk_rows: int) -> Iterator[Chunk]:
-    """Yield the rows of a CSV file; blank lines hold no row. Raises RawLogError where the header lacks a declared column."""
-    batches = read_lines(file, stream, chunk_rows)
-    first = next(batches, [b""])
-    dialect = _dialect(file, source, decoded(first[:1])[0][0])
-    row, carry = 1, first[1:]
-    for lines in batches:
-        found, carry = _records(carry, dialect, more=True)
-        if found.raw:
-            yield _chunk(row, found, source, dialect)
-        row, carry = row + len(found.raw), carry + lines
+def read_csv(file: RawFile, stream: IO[bytes], source: Source, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
+    """Yield what reads each chunk of a CSV file; blank lines hold no row. Raises RawLogError where the header lacks a declared column."""
+    blocks = read_lines(file, stream, chunk_rows)
+    first = next(blocks, Lines(b"\n"))
+    dialect = _dialect(file, source, decoded(first.part(0, 1).split())[0][0])
+    row, carry, cut = 1, list[bytes](), False
+    for block in chain([first.part(1, len(first))] if len(first) > 1 else [], blocks):
+        lines = Lines(block.text.replace(b"\r\n", b"\n")) if b"\r" in block.text else block
+        if not block.ended:
+            carry, cut = carry + lines.split(), not file.compression
+            break
+        if not carry and _plain(lines, dialect):
+            yield partial(_plain_chunk, row, lines, source, dialect)
+            row += len(lines)
+            continue
+        found, carry = _records(carry + lines.split(), dialect, more=True)
+        yield partial(_chunk, row, found, source, dialect)
+        row += len(found.raw)
     found, _ = _records(carry, dialect, more=False)
-    if found.raw:
-        yield _chunk(row, found, source, dialect)
+    if cut and found.raw:
+        _mark_cut(found, dialect)
+    yield partial(_chunk, row, found, source, dialect)
+
+
+def _mark_cut(found: _Records, dialect: _Dialect) -> None:
+    """Set the last record aside where its last value may go on: there are as many fields as in the header, and no quote closes it."""
+    last, record = len(found.raw) - 1, found.raw[-1]
+    if (last in found.quoted or record.count(dialect.delimiter) + 1 == len(dialect.header)) and not record.endswith('"'):
+        found.fault[last] = found.fault[last] or CUT
+
+
+def _plain(lines: Lines, dialect: _Dialect) -> bool:
+    """Tell whether splitting at line ends and delimiters may be all there is to do: no blank lines, as many fields as the header's each."""
+    separator, width = dialect.delimiter.encode(), len(dialect.header)
+    if width == 1 or len(separator) > 1 or any(letter in lines.text for letter in (b'"', b"\r", b"\0")):
+        return False
+    if (lines.ends == lines.starts).any() or not (lines.text.isascii() or decoded([lines.text])[1] == [None]):
+        return False
+    return int(np.count_nonzero(lines.bytes_ == separator[0])) == (width - 1) * len(lines)
+
+
+def _plain_chunk(first_row: int, lines: Lines, source: Source, dialect: _Dialect) -> Chunk:
+    """Split at line ends and delimiters; where some line has too many fields, and so another too few, take them one by one."""
+    try:
+        schema = {str(number): pl.String for number in range(len(dialect.header))}
+        values = pl.read_csv(lines.text, has_header=False, separator=dialect.delimiter, quote_char=None, schema=schema)
+    except pl.exceptions.PolarsError:
+        return _chunk(first_row, _records(lines.split(), dialect, more=False)[0], source, dialect)
+    columns = [pl.col(str(dialect.header.index(name))).alias(name) for name in declared(source)]
+    return Chunk(numbered(first_row, len(lines)), values.select(columns), None, lambda where: _texts(lines, where))
+
+
+def _texts(lines: Lines, where: pl.Series) -> pl.Series:
+    return pl.Series("raw", decoded(lines.pick(where))[0], dtype=pl.String)
 
 
 def _dialect(file: RawFile, source: Source, line: str) -> _Dialect:
@@ -137,4 +182,4 @@ def _chunk(first_row: int, found: _Records, source: Source, dialect: _Dialect) -
     for name in declared(source):
         at = dialect.header.index(name)
         columns[name] = fields.list.get(at, null_on_oob=True).scatter(quoted, [values[at] for values in found.quoted.values()])
-    return text_chunk(first_row, found.raw, fault.to_series(), pl.DataFrame(columns))
+    return text_chunk(numbered(first_row, len(found.raw)), found.raw, fault.to_series(), pl.DataFrame(columns))

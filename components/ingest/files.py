@@ -3,14 +3,13 @@
 A file that is damaged as a whole raises RawLogError; a damaged row never does.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+import polars as pl
 import pyarrow as pa
 
 from components.errors import RawLogError
@@ -71,7 +70,7 @@ def opened(file: RawFile) -> Iterator[IO[bytes]]:
     try:
         with _stream(file) as stream:
             yield stream
-    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise file.fault(f"a whole {file.path.name}", error) from error
     except OSError as error:
         if error.errno is not None:
@@ -80,9 +79,8 @@ def opened(file: RawFile) -> Iterator[IO[bytes]]:
 
 
 def _stream(file: RawFile) -> IO[bytes]:
-    if file.compression == ".gz":
-        return cast(IO[bytes], gzip.open(file.path))
-    if file.compression == ".zst":  # not the zstandard package: its reader takes a torn frame for the end of the file
-        stream: Any = pa.CompressedInputStream(pa.OSFile(str(file.path)), "zstd")
-        return cast(IO[bytes], stream)
-    return file.path.open("rb")
+    if not file.compression:
+        return file.path.open("rb")
+    codec = {".gz": "gzip", ".zst": "zstd"}[file.compression]
+    stream: Any = pa.CompressedInputStream(pa.OSFile(str(file.path)), codec)
+    return cast(IO[bytes], stream)

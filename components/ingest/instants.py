@@ -3,6 +3,7 @@
 A time is read in the unit it is written in and compared there first, so that no absurd epoch overflows on the way.
 """
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -39,22 +40,57 @@ def add_ticks(rows: pl.LazyFrame, name: str, dtype: pl.DataType, clock: Clock) -
     return rows.with_columns(integer(name, dtype, pl.Int64).alias(TICKS)), clock.unit
 
 
-def early(unit: str) -> pl.Expr:
-    """Tell where TICKS are before 2000: most often of another unit than the clock's."""
-    return pl.col(TICKS) < _EARLIEST * _PER_SECOND[unit]
+def plain(values: pl.Series, clock: Clock, day: date) -> pl.Expr:
+    """Return the column's times as `instant` does, null also where that takes longer: for ISO texts of other shapes than the common."""
+    dtype, name = values.dtype, values.name
+    if isinstance(dtype, pl.Datetime) and (dtype.time_zone or clock.zone == "UTC"):
+        return _plausible(values.to_physical(), dtype.time_unit, day)
+    if clock.unit == "iso" and dtype == pl.String:
+        return instant(_common(values, clock.zone), "us", day)
+    if clock.unit != "iso" and (dtype == pl.String or dtype.is_integer()):
+        return instant(pl.col(name).cast(pl.Int64, strict=False), clock.unit, day)
+    return pl.lit(None)
 
 
-def late(unit: str, day: date) -> pl.Expr:
-    """Tell where TICKS are at or after the end of the UTC day."""
+def _plausible(ticks: pl.Series, unit: str, day: date) -> pl.Expr:
+    """Return `instant`, without work where all are plausible microseconds."""
+    rows = ticks.to_frame()
+    if unit == "us" and not rows.select((early(pl.col(ticks.name), unit) | late(pl.col(ticks.name), unit, day)).any()).item():
+        return pl.col(ticks.name).to_physical().cast(INSTANT)
+    return instant(pl.col(ticks.name).to_physical(), unit, day)
+
+
+def early(ticks: pl.Expr, unit: str) -> pl.Expr:
+    """Tell where the time is before 2000: most often of another unit than the clock's."""
+    return ticks < _EARLIEST * _PER_SECOND[unit]
+
+
+def late(ticks: pl.Expr, unit: str, day: date) -> pl.Expr:
+    """Tell where the time is at or after the end of the UTC day."""
     end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-    return pl.col(TICKS) >= int(end.timestamp()) * _PER_SECOND[unit]
+    return ticks >= int(end.timestamp()) * _PER_SECOND[unit]
 
 
-def instant(unit: str, day: date) -> pl.Expr:
-    """Return TICKS as UTC microseconds, null where early or late."""
-    plausible = pl.when(~early(unit) & ~late(unit, day)).then(TICKS)
+def instant(ticks: pl.Expr, unit: str, day: date) -> pl.Expr:
+    """Return a number of units since 1970 as UTC microseconds, null where early or late."""
+    plausible = pl.when(~early(ticks, unit) & ~late(ticks, unit, day)).then(ticks)
     micros = plausible // 1_000 if unit == "ns" else plausible * (_PER_SECOND["us"] // _PER_SECOND[unit])
     return micros.cast(INSTANT)
+
+
+def _common(values: pl.Series, zone: str) -> pl.Expr:
+    """Return the UTC microseconds of texts such as 2024-05-01T08:30:00.25Z that are of the same shape as the first of them."""
+    written = pl.col(values.name)
+    shape = re.fullmatch(r"[\d-]{10}([T ])[\d:]{8}(?:\.(\d{1,9}))?(Z?)", next(iter(values.drop_nulls().head(1)), ""))
+    if shape is None:
+        return pl.lit(None, pl.Int64)
+    part, digits, end = shape[1], len(shape[2] or ""), shape[3]
+    naive = written.str.head(19).str.to_datetime(f"%Y-%m-%d{part}%H:%M:%S", time_unit="us", strict=False)
+    whole = naive.to_physical() if end or zone == "UTC" else _local(naive, zone)
+    if digits:
+        whole += written.str.slice(20, min(digits, 6)).cast(pl.Int64, strict=False) * 10 ** max(6 - digits, 0)
+    fraction = rf"\.\d{{{digits}}}" if digits else ""
+    return pl.when(written.str.contains(rf"^\d{{4}}-\d\d-\d\d{part}\d\d:\d\d:\d\d{fraction}{end}$")).then(whole)
 
 
 def _iso(parts: ExprStructNameSpace, zone: str) -> pl.Expr:

@@ -1,8 +1,10 @@
 """One kind of raw log of one arrival day -> accepted events, quarantined rows and the accounting of every row."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -10,108 +12,144 @@ import polars as pl
 from components.errors import RawLogError
 from components.ingest import duplicates
 from components.ingest.accounting import Accounting
+from components.ingest.ahead import work_ahead
 from components.ingest.chunks import Chunk
 from components.ingest.columns import REASON, Target, typed
 from components.ingest.delimited import read_csv
-from components.ingest.duplicates import FATE, POSITION
+from components.ingest.duplicates import CONFLICTING, EXACT, Removed
 from components.ingest.files import RawFile, list_files, opened
 from components.ingest.ndjson import read_ndjson
 from components.ingest.parquet import read_parquet
+from components.ingest.slices import Slices
 from components.ingest.staging import Staging
-from components.profile import Kind, Profile
+from components.profile import Kind
+
+_Counts = tuple[int, int, str]
+"""Rows read, those unreadable, and a warning."""
 
 
 @dataclass(frozen=True)
 class Ingested:
     """A day of one kind of log, read. The frames read `scratch` when they are collected."""
 
-    accepted: pl.LazyFrame
-    """Columns of `event_schema(kind)`; one row per key, by event time, then key."""
+    accepted: Slices
+    """Sorted slices with the columns of `event_schema(kind)`; one row per key, by event time, then key."""
     quarantined: pl.LazyFrame
     """file, row, reason, raw: unreadable rows and conflicting duplicates, by file, then row."""
     accounting: list[Accounting]
     """One per raw file, by name."""
+    hours: tuple[int, ...]
+    """Accepted events of each UTC hour of the arrival day."""
 
 
-def read_day(folder: Path, kind: Kind, day: date, *, profile: Profile, scratch: Path, chunk_rows: int) -> Ingested:
-    """Read the raw files of one kind that arrived on `day`, holding `chunk_rows` raw rows at once.
+def read_day(folder: Path, target: Target, *, scratch: Path, chunk_rows: int, file_rows: int) -> Ingested:
+    """Read the raw files of one kind that arrived on a day, holding some chunks of `chunk_rows` raw rows at once.
 
     folder: `<raw>/<kind>/day=<day>`.  scratch: an empty folder that outlives the frames returned; the caller removes it.
+    file_rows: rows of a slice of the accepted events at most.
     A row that is no event is quarantined with a reason. A folder that is absent holds no rows, and a warning, where the kind arrived
     on other days and is not the impressions. Raises RawLogError naming the file that cannot be read as a whole, or the folder.
     """
-    target = Target(kind, day, profile)
     staging = Staging(scratch / "rows", target)
-    staging.open()
-    if not folder.is_dir():
-        return Ingested(_ordered(staging.typed(), target), staging.quarantined(), [_absent(folder, kind)])
-    files = list_files(folder)
-    counts = [_type_file(number, file, staging, chunk_rows) for number, file in enumerate(files)]
-    removed = duplicates.find_duplicates(staging.typed(), target)
+    present = folder.is_dir()
+    files = list_files(folder) if present else []
+    counts: list[_Counts] = []
+    staging.runs += work_ahead(staging.write, _grouped(_type_files(files, counts, staging, chunk_rows), chunk_rows))
+    removed = duplicates.mark_duplicates(staging.runs, target, chunk_rows)
     for number, file in enumerate(files):
-        _quarantine_conflicts(file, duplicates.of_file(removed, number), staging, chunk_rows)
-    accepted = staging.typed().join(removed.lazy(), on=POSITION, how="anti")
-    return Ingested(_ordered(accepted, target), staging.quarantined(), _account(files, counts, accepted, removed))
+        _quarantine_conflicts(number, file, removed.conflicts(number), staging, chunk_rows)
+    histogram = list(staging.histogram())
+    accepted = Slices(staging.runs, target, histogram, file_rows, chunk_rows)
+    accounting = _account(files, counts, staging.accepted(), removed) if present else [_absent(folder, target.kind)]
+    return Ingested(accepted, staging.quarantined(), accounting, _hours(histogram, target.day))
 
 
-def _chunks(file: RawFile, staging: Staging, chunk_rows: int) -> Iterator[Chunk]:
-    source = staging.target.source
+def _chunks(file: RawFile, staging: Staging, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
+    """Yield what reads each chunk of a file."""
+    source, clock = staging.target.source, staging.target.profile.clock
     if file.format == "parquet":
         yield from read_parquet(file, source, chunk_rows, staging.folder)
         return
     with opened(file) as stream:
-        yield from (read_csv if file.format == "csv" else read_ndjson)(file, stream, source, chunk_rows)
+        if file.format == "csv":
+            yield from read_csv(file, stream, source, chunk_rows)
+        else:
+            yield from read_ndjson(file, stream, source, clock, chunk_rows)
 
 
-def _type_file(number: int, file: RawFile, staging: Staging, chunk_rows: int) -> tuple[int, int]:
-    """Write a file's events and unreadable rows; return the number of rows read and of those unreadable."""
-    rows_in = quarantined = 0
-    for chunk in _chunks(file, staging, chunk_rows):
-        rows = typed(chunk, staging.target, file).with_columns(chunk.rows())
-        events = rows.filter(pl.col(REASON).is_null()).with_columns(duplicates.positions(number), duplicates.fingerprint(staging.target))
-        staging.add_typed(events.drop(REASON, "row"))
-        unreadable = rows[REASON].is_not_null()
-        if unreadable.any():
-            staging.add_quarantined(file.path.name, rows.filter(unreadable).select("row", REASON, chunk.text(unreadable)))
-        rows_in, quarantined = rows_in + chunk.height, quarantined + int(unreadable.sum())
-    return rows_in, quarantined
+def _type_files(files: list[RawFile], counts: list[_Counts], staging: Staging, chunk_rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the events of the files, a chunk at a time; keep the unreadable rows, and note both of each file in `counts`."""
+    for number, file in enumerate(files):
+        rows_in = quarantined = 0
+        unseen = {name for name in staging.target.schema if staging.target.raw_name(name)}
+        for events, aside in work_ahead(partial(_type_chunk, number, file, staging.target), _chunks(file, staging, chunk_rows)):
+            rows_in += events.height
+            if aside is not None:
+                staging.add_unreadable(aside)
+                quarantined += aside.height
+            unseen = {name for name in unseen if events[name].null_count() == events.height}
+            yield events
+        renamed = file.format == "ndjson" and rows_in and unseen  # the other formats declare their columns
+        keys = ", ".join(sorted(repr(staging.target.raw_name(name)) for name in unseen))
+        counts.append((rows_in + quarantined, quarantined, f"no event has a value of {keys}" if renamed else ""))
 
 
-def _quarantine_conflicts(file: RawFile, removed: pl.DataFrame, staging: Staging, chunk_rows: int) -> None:
-    """Write a file's conflicting duplicates with their raw text, for which the file is read again; most files have none."""
-    conflicting = removed.filter(pl.col(FATE) == duplicates.CONFLICTING)["row"]
+def _type_chunk(number: int, file: RawFile, target: Target, chunk_of: Callable[[], Chunk]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return a chunk's events and its unreadable rows; None where it has none."""
+    chunk = chunk_of()
+    rows = typed(chunk, target, file).with_columns(duplicates.positions(number), duplicates.fingerprint(target))
+    if not rows[REASON].count():
+        return rows.drop(REASON, "row"), None
+    unreadable = rows[REASON].is_not_null()
+    aside = rows.filter(unreadable).with_columns(chunk.text(unreadable), pl.lit(file.path.name).alias("file"))
+    return rows.filter(~unreadable).drop(REASON, "row"), aside
+
+
+def _grouped(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the frames put together to at least `rows` rows each, but for the last, so that many small files make few runs."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(part.height for part in held) >= rows:
+            yield pl.concat(held)
+            held = []
+    if any(part.height for part in held):
+        yield pl.concat(held)
+
+
+def _quarantine_conflicts(number: int, file: RawFile, conflicting: pl.Series, staging: Staging, chunk_rows: int) -> None:
+    """Keep a file's conflicting duplicates with their raw text, for which the file is read again; most files have none."""
     if conflicting.is_empty():
         return
-    reason = pl.lit("conflicting_duplicate").alias(REASON)
-    for chunk in _chunks(file, staging, chunk_rows):
-        where = chunk.rows().is_in(conflicting.implode())
+    named = pl.lit("conflicting_duplicate").alias(REASON), pl.lit(file.path.name).alias("file"), duplicates.positions(number)
+    for chunk_of in _chunks(file, staging, chunk_rows):
+        chunk = chunk_of()
+        where = chunk.rows.is_in(conflicting.implode())
         if where.any():
-            staging.add_quarantined(file.path.name, pl.DataFrame([chunk.rows().filter(where), chunk.text(where)]).with_columns(reason))
+            staging.add_conflicting(pl.DataFrame([chunk.rows.filter(where), chunk.text(where)]).with_columns(*named))
 
 
-def _ordered(rows: pl.LazyFrame, target: Target) -> pl.LazyFrame:
-    """Sort by event time, then key; where rows have none, the other columns decide, so that same rows give the same order."""
-    columns = list(target.schema)
-    first = [target.time, target.key]
-    ties = [] if target.key in target.required else [name for name in columns if name not in first]
-    return rows.select(columns).sort(*first, *ties)
-
-
-def _account(files: list[RawFile], counts: list[tuple[int, int]], accepted: pl.LazyFrame, removed: pl.DataFrame) -> list[Accounting]:
-    number = duplicates.file_number().alias("number")
-    kept = dict(accepted.group_by(number).len().collect(engine="streaming").iter_rows())
-    gone = {(file, fate): total for file, fate, total in removed.group_by(number, FATE).len().iter_rows()}
+def _account(files: list[RawFile], counts: list[_Counts], kept: Counter[int], removed: Removed) -> list[Accounting]:
     return [
         Accounting(
             file=file.path.name,
             rows_in=rows_in,
-            accepted=kept.get(at, 0),
-            exact_duplicates=gone.get((at, duplicates.EXACT), 0),
-            conflicting_duplicates=gone.get((at, duplicates.CONFLICTING), 0),
+            accepted=kept[at],
+            exact_duplicates=removed.counts[at, EXACT],
+            conflicting_duplicates=removed.counts[at, CONFLICTING],
             quarantined=quarantined,
+            warning=warning,
         )
-        for at, (file, (rows_in, quarantined)) in enumerate(zip(files, counts, strict=True))
+        for at, (file, (rows_in, quarantined, warning)) in enumerate(zip(files, counts, strict=True))
     ]
+
+
+def _hours(histogram: list[tuple[int, int]], day: date) -> tuple[int, ...]:
+    first = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) // 3600
+    hours: Counter[int] = Counter()
+    for minute, count in histogram:
+        hours[minute // 60 - first] += count
+    return tuple(hours[hour] for hour in range(24))
 
 
 def _absent(folder: Path, kind: Kind) -> Accounting:

@@ -8,7 +8,10 @@ import polars as pl
 
 from components.tables import type_
 
-_EXACT = 1 << 53
+MAX_TEXT = 1 << 20
+"""Bytes of a text at most."""
+EXACT = 1 << 53
+"""From here on two integers may be one float."""
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -22,7 +25,7 @@ def text(name: str, dtype: pl.DataType) -> pl.Expr:
     """Return the value as text, integers exactly; a whole float (an integer column with gaps, in pandas) reads as the integer it is."""
     value = pl.col(name)
     if dtype.is_float():
-        whole = (value == value.floor()) & (value.abs() <= _EXACT)
+        whole = (value == value.floor()) & (value.abs() <= EXACT)
         shown = pl.when(whole).then(value.cast(pl.Int64, strict=False).cast(pl.String)).otherwise(value.cast(pl.String))
         return pl.when(value.is_not_nan()).then(shown)
     written = value.cast(pl.String, strict=False)
@@ -49,10 +52,38 @@ def boolean(name: str, dtype: pl.DataType) -> pl.Expr:
 def scalar(name: str, dtype: pl.DataType, target: type_) -> pl.Expr:
     """Return raw column `name` in the type of a table's column: text, integer, float or Boolean."""
     if target == pl.String:
-        return text(name, dtype)
+        found = text(name, dtype)
+        if dtype.is_float():  # from there on two integers may be one float
+            return pl.when(pl.col(name).abs() < (1 << 24 if dtype == pl.Float32 else EXACT)).then(found)
+        return pl.when(found.str.len_bytes() <= MAX_TEXT).then(found)
     if target == pl.Boolean:
         return boolean(name, dtype)
     return floating(name, dtype) if target == pl.Float64 else integer(name, dtype, target)
+
+
+def plain(values: pl.Series, target: type_) -> pl.Expr:
+    """Return what `scalar` does, null also where that takes longer: for numbers written as text with spaces, `5.0` for 5."""
+    name, dtype = values.name, values.dtype
+    if dtype == pl.String and target == pl.String:
+        lengths = values.str.len_bytes()
+        shortest, longest = lengths.min(), lengths.max()
+        if isinstance(shortest, int) and isinstance(longest, int) and 0 < shortest <= longest <= MAX_TEXT:
+            return pl.col(name)
+    if (dtype == pl.String or dtype.is_integer()) and target in (pl.Int32, pl.Int64):
+        return pl.col(name).cast(target, strict=False)
+    if dtype == pl.String and target == pl.Float64:
+        value = pl.col(name).cast(pl.Float64, strict=False)
+        return pl.when(value.is_finite()).then(value)
+    if dtype == target == pl.Boolean or (dtype == target == pl.Float64 and values.is_finite().all()):
+        return pl.col(name)
+    return scalar(name, dtype, target)
+
+
+def present(values: pl.Series) -> pl.Series:
+    """Tell where a raw column may hold something."""
+    if values.dtype == pl.String:
+        return (values != "").fill_null(False)
+    return values.is_not_nan().fill_null(False) if values.dtype.is_float() else values.is_not_null()
 
 
 def unreadable(name: str, dtype: pl.DataType, value: pl.Expr) -> pl.Expr:

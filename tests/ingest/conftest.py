@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from components.ingest.accounting import Accounting
+from components.ingest.columns import Target
 from components.ingest.logs import read_day
 from components.profile import Kind, Profile
 
@@ -41,6 +42,8 @@ class Read:
     accepted: pl.DataFrame
     quarantined: pl.DataFrame
     accounting: list[Accounting]
+    hours: tuple[int, ...]
+    num_slices: int
 
     @property
     def reasons(self) -> list[tuple[int, str]]:
@@ -56,6 +59,7 @@ class Landing:
     profile: Profile
     day: date = DAY
     chunk_rows: int = 1000
+    file_rows: int = 100_000
 
     def folder(self, kind: Kind = "impressions") -> Path:
         """Return the day's folder."""
@@ -74,10 +78,12 @@ class Landing:
         number = len(list(self.root.glob("scratch-*")))
         scratch = self.root / f"scratch-{number}"
         scratch.mkdir()
-        found = read_day(self.folder(kind), kind, self.day, profile=self.profile, scratch=scratch, chunk_rows=self.chunk_rows)
+        target = Target(kind, self.day, self.profile)
+        found = read_day(self.folder(kind), target, scratch=scratch, chunk_rows=self.chunk_rows, file_rows=self.file_rows)
         for accounting in found.accounting:
             accounting.check()
-        return Read(found.accepted.collect(engine="streaming"), found.quarantined.collect(engine="streaming"), found.accounting)
+        slices = [rows.collect(engine="streaming") for rows in found.accepted]
+        return Read(pl.concat(slices), found.quarantined.collect(engine="streaming"), found.accounting, found.hours, len(slices))
 
 
 def compressed(name: str, plain: bytes) -> bytes:

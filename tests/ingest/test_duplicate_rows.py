@@ -64,7 +64,7 @@ def test_rows_that_differ_only_in_a_context_column_conflict(landing):
 
 def test_without_a_key_only_equal_rows_are_removed_and_the_key_is_null(landing):
     rows = ["i,u,1,2024-05-02T00:00:00Z", "i,u,1,2024-05-02T00:00:01Z", "i,u,1,2024-05-02T00:00:00Z", ",u,1,2024-05-02T00:00:00Z"]
-    landing.write("a.csv", "\n".join(["id,user,item,time", *rows]), "clicks")
+    landing.write("a.csv", "\n".join(["id,user,item,time", *rows, ""]), "clicks")
     found = landing.read("clicks")
     assert found.accepted["click_id"].to_list() == [None, None, None]
     assert counts(found) == [("a.csv", 4, 3, 1, 0)]

@@ -42,7 +42,7 @@ def test_a_gzip_file_with_a_wrong_checksum_is_refused(landing):
     whole = bytearray(path.read_bytes())
     whole[-8] ^= 1
     path.write_bytes(bytes(whole))
-    refuse(landing, "impressions", "a.csv.gz", "CRC check failed")
+    refuse(landing, "impressions", "a.csv.gz", "incorrect data check")
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "ndjson.zst", "parquet.gz"])
@@ -156,3 +156,26 @@ def test_the_accounting_must_add_up(accepted, sums):
         return
     with pytest.raises(DataError, match=rf"a\.csv: expected .* 10, found {accepted} \+ 1 \+ 1 \+ 2 = {accepted + 4}"):
         accounting.check()
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_each_page_with_a_checksum_is_checked(landing, version):
+    """A byte is altered at a hundred places of the pages; wherever that is, the file is refused."""
+    rows = pl.concat([FRAME] * 1000).with_columns(id=pl.format("i-{}", pl.int_range(1000)), user=pl.int_range(1000).cast(pl.String))
+    options = {"write_page_checksum": True, "data_page_version": version, "data_page_size": 2000, "row_group_size": 400}
+    path = landing.folder("clicks") / "a.parquet"
+    landing.write("a.parquet", b"", "clicks")
+    rows.write_parquet(path, use_pyarrow=True, pyarrow_options=options)
+    whole = path.read_bytes()
+    assert landing.read("clicks").accepted.height == 1000
+    end = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    refused = 0
+    for at in range(4, end, end // 100):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        try:
+            found = landing.read("clicks")
+        except RawLogError:
+            refused += 1
+        else:
+            assert found.accepted.equals(found.accepted.sort("clicked_at", "click_id"))
+    assert refused > 80

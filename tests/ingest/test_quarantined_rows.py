@@ -39,7 +39,7 @@ GOOD_JSON = '{"id":"i-0","item":1,"time":"2024-05-02T00:00:00Z"}'
 @pytest.mark.parametrize("chunk_rows", [1, 1000])
 def test_a_csv_row_that_is_no_event_is_set_aside_alone(landing, row, reason, chunk_rows):
     landing.chunk_rows = chunk_rows
-    landing.write("a.csv", "\n".join([HEADER, GOOD, row, GOOD.replace("i-0", "i-1")]))
+    landing.write("a.csv", "\n".join([HEADER, GOOD, row, GOOD.replace("i-0", "i-1"), ""]))
     found = landing.read()
     assert found.quarantined.rows() == [("a.csv", 2, reason, row)]
     assert found.accepted["impression_id"].to_list() == ["i-0", "i-1"]
@@ -80,7 +80,7 @@ def test_broken_json_is_set_aside_alone(landing, row):
 @pytest.mark.parametrize("name", ["a.csv", "a.ndjson"])
 def test_bytes_that_are_no_text_are_shown_as_escapes(landing, name):
     good, head = (GOOD, f"{HEADER}\n") if name == "a.csv" else (GOOD_JSON, "")
-    landing.write(name, f"{head}{good}\n".encode() + b"i,\xff,\n" + good.replace("i-0", "i-1").encode())
+    landing.write(name, f"{head}{good}\n".encode() + b"i,\xff,\n" + good.replace("i-0", "i-1").encode() + b"\n")
     found = landing.read()
     assert found.quarantined.rows() == [(name, 2, "not UTF-8: byte 3", "i,\\xff,")]
     assert found.accepted.height == 2
@@ -135,7 +135,7 @@ def test_a_stray_quote_costs_its_own_row_only(landing):
     good = [GOOD.replace("i-0", f"i-{at}") for at in range(300)]
     quoted = 'i-q,u,1,2024-05-02T00:00:00Z,,"a ""b""",,,'
     landing.chunk_rows = 50
-    landing.write("a.csv", "\n".join([HEADER, *good[:10], stray, *good[10:20], quoted, *good[20:]]))
+    landing.write("a.csv", "\n".join([HEADER, *good[:10], stray, *good[10:20], quoted, *good[20:], ""]))
     found = landing.read()
     assert found.quarantined.rows() == [("a.csv", 11, "broken CSV: a quote is not closed", stray)]
     assert found.accepted.height == 301
@@ -157,3 +157,22 @@ def test_the_quarantine_is_in_the_order_of_files_and_rows(landing):
         ("b.csv", 1, "x"),
         ("b.csv", 3, "y"),
     ]
+
+
+@pytest.mark.parametrize(("size", "accepted"), [(1 << 20, 2), ((1 << 20) + 1, 1), (64 << 20, 1)])
+def test_a_text_of_more_than_a_mebibyte_costs_its_own_row_and_is_kept_in_part(landing, as_parquet, size, accepted):
+    frame = pl.DataFrame({"id": ["i", "j"], "user": "u", "item": 1, "time": "2024-05-02T00:00:00Z", "position": 1, "rank": 1, "price": 1.0})
+    landing.write("a.parquet", as_parquet(frame.with_columns(scene=pl.Series(["home", "x" * size]), fresh=True)))
+    found = landing.read()
+    assert found.accepted.height == accepted
+    if accepted == 1:
+        assert found.reasons == [(2, f"scene of more than 1048576 bytes: '{'x' * 80}'")]
+        assert found.quarantined["raw"].str.len_bytes().item() < (1 << 20) + 100
+        assert found.quarantined["raw"].item().startswith('{"user":"u"')
+
+
+def test_a_json_text_of_more_than_a_mebibyte_costs_its_own_row(landing):
+    landing.write("a.ndjson", GOOD_JSON + "\n" + GOOD_JSON.replace("i-0", "x" * (2 << 20)))
+    found = landing.read()
+    assert found.reasons == [(2, f"impression_id of more than 1048576 bytes: '{'x' * 80}'")]
+    assert found.accepted.height == 1

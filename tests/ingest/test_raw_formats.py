@@ -68,8 +68,8 @@ def test_crlf_line_ends_a_byte_order_mark_and_blank_lines_change_nothing(landing
     assert_frame_equal(landing.read().accepted, EVENTS)
 
 
-def test_a_file_may_lack_its_last_line_end(landing):
-    landing.write("a.csv", CSV.rstrip("\n"))
+def test_a_file_may_lack_its_last_line_end_where_that_says_nothing(landing):
+    landing.write("a.csv.gz", CSV.rstrip("\n"))
     landing.write("b.ndjson", NDJSON.rstrip("\n"))
     found = landing.read()
     assert_frame_equal(found.accepted, EVENTS)
@@ -81,7 +81,7 @@ def test_a_line_end_inside_quotes_belongs_to_the_value_in_every_chunking(landing
     landing.chunk_rows = chunk_rows
     scenes = ["a", '"one\n\ntwo, ""three"""', '"x\n"', "z"]
     rows = [f"2024-05-02T08:00:0{at}Z,i-{at},u,1,,{scene},,,," for at, scene in enumerate(scenes)]
-    landing.write("a.csv", "\n".join([HEADER, *rows]))
+    landing.write("a.csv", "\n".join([HEADER, *rows, ""]))
     found = landing.read()
     assert found.accepted["scene"].to_list() == ["a", 'one\n\ntwo, "three"', "x\n", "z"]
     assert found.accounting[0].rows_in == 4

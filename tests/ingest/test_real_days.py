@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from components.ingest.columns import Target
 from components.ingest.logs import read_day
 from components.profile import EVENT_KEY, EVENT_TIME, load_profile
 from components.settings import Settings
@@ -44,8 +45,8 @@ def test_a_real_day_is_read_whole(tmp_path, name, kind):
     if not folder.is_dir():
         pytest.skip(f"the real logs are absent: {folder}")
     expected = [row for path in folder.iterdir() for row in read_plainly(path)]
-    found = read_day(folder, kind, day, profile=profile, scratch=tmp_path, chunk_rows=30_000)
-    events = found.accepted.collect(engine="streaming")
+    found = read_day(folder, Target(kind, day, profile), scratch=tmp_path, chunk_rows=30_000, file_rows=1_000_000)
+    events = pl.concat(rows.collect(engine="streaming") for rows in found.accepted)
     assert [(one.rows_in, one.accepted) for one in found.accounting] == [(len(expected), len(expected))]
     assert found.quarantined.collect().is_empty()
     key, at = EVENT_KEY[kind], EVENT_TIME[kind]

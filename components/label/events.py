@@ -1,34 +1,76 @@
 """Which raw events a labelling may see: those that arrived and happened before its cut-off, each key once.
 
-Everything the cut-off hides is removed first, so nothing that comes later can move a byte of what is left.
+Everything the cut-off hides is left out first, so nothing that comes later can move a byte of what is left.
 """
 
-from datetime import date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
+from components.profile import EVENT_KEY, EVENT_TIME, Kind
+from components.settings import Labels
 
-def select_events(events: pl.LazyFrame, *, key: str, at: str, day: date, labelled_through: datetime) -> pl.LazyFrame:
-    """Keep the events that arrived on `day` or later, before `labelled_through`'s date, and happened before it; each key once.
+Log = Mapping[date, pl.LazyFrame]
+"""One kind of event: arrival day -> rows of its table, with `arrived_on`; at least one day. A key is there once a day: ingest's work."""
 
-    events: any number of rows per `key`, over arrival days; `arrived_on`, and the event's time `at`, UTC. Of a key that repeats the
-    earliest arrival stands, then the earliest time, then the smallest of the other columns; rows with a null key all stand.
-    Returns the same columns in no particular order. Runs two small queries now, to find the keys that repeat and their first rows (see
-    README.md); the rest stays lazy and is never collected.
+
+@dataclass(frozen=True)
+class Labelling:
+    """One labelling of one day."""
+
+    day: date
+    through: datetime
+    """The cut-off, UTC: only what arrived on `day` or later, before the cut-off's date, and happened before it counts."""
+    windows: Labels
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when the cut-off is naive or before the end of the day."""
+        if self.through.tzinfo is None or self.through < self.end:
+            raise ValueError(
+                f"labelled_through: expected an aware time at or after the day's end {self.end}, found {self.through}; move the cut-off"
+            )
+
+    @property
+    def start(self) -> datetime:
+        """The first instant of the day, UTC."""
+        return datetime.combine(self.day, time(), UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after the day, UTC."""
+        return self.start + timedelta(days=1)
+
+    @property
+    def on_day(self) -> pl.Expr:
+        """Whether an impression is one of the day's samples."""
+        return pl.col("exposed_at").is_between(self.start, self.end, closed="left")
+
+    def see(self, log: Log, kind: Kind) -> Log:
+        """Return the part of a log that counts, by ascending arrival day; at least one day, be it empty."""
+        arrivals = sorted(day for day in log if self.day <= day < self.through.astimezone(UTC).date())
+        seen = {day: log[day].filter(pl.col(EVENT_TIME[kind]) < self.through) for day in arrivals}
+        return seen or {self.day: next(iter(log.values())).limit(0)}
+
+
+def pour(log: Log) -> pl.LazyFrame:
+    """Return the rows of all arrival days."""
+    return pl.concat(log.values())
+
+
+def drop_repeats(rows: pl.DataFrame, log: Log, kind: Kind) -> pl.DataFrame:
+    """Keep the rows whose key did not arrive on an earlier day: of a key that repeats, the earliest arrival stands.
+
+    rows: some of the log's, with the key and `arrived_on`; a null key repeats nothing. log: as `Labelling.see` returns it.
+    Only the keys of earlier days than the last are read, and none when all rows arrived on the first day.
     """
-    arrived = pl.col("arrived_on").is_between(day, labelled_through.date(), closed="left")
-    seen = events.filter(arrived & (pl.col(at) < labelled_through))
-    repeated = hold(seen.group_by(key).len().filter(pl.col("len") > 1).select(key).drop_nulls())
-    if repeated.collect().is_empty():
-        return seen
-    first = hold(
-        seen.join(repeated, on=key, how="semi")
-        .sort(pl.col("arrived_on"), pl.col(at), pl.exclude("arrived_on", at))
-        .unique(subset=key, keep="first", maintain_order=True)
-    )
-    return pl.concat([seen.join(repeated, on=key, how="anti"), first])
-
-
-def hold(small: pl.LazyFrame) -> pl.LazyFrame:
-    """Compute a small frame now. Left lazy, what is used twice is planned twice, and the plan doubles at every step."""
-    return small.collect(engine="streaming").lazy()
+    key = EVENT_KEY[kind]
+    for day, earlier in log.items():
+        later = rows.lazy().filter(pl.col("arrived_on") > day).select(key).drop_nulls()
+        if later.limit(1).collect().is_empty():
+            continue
+        seen = earlier.select(key).join(later, on=key, how="semi").collect(engine="streaming")
+        repeated = (pl.col("arrived_on") > day) & pl.col(key).is_in(seen[key].implode())
+        rows = rows.filter(~repeated.fill_null(False))
+    return rows

@@ -1,85 +1,82 @@
 """A day's samples: its impressions, each with its click, action and conversion as far as a cut-off shows them."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
 
 import polars as pl
 
-from components.label.attribution import credit, find_first, narrow_impressions, pool_clicks
-from components.label.events import hold, select_events
-from components.settings import Labels
+from components.label.attribution import PAIR
+from components.label.candidates import ROW, Shelf, Sieve, Survey, hash_name, hash_pair, survey
+from components.label.contest import Logs, find_outcomes
+from components.label.events import Labelling, Log, pour
+from components.label.slices import Slice, cut_slices
 from components.tables import INSTANT
 
 _OUTCOMES = {"clicked": "clicked_at", "acted": "acted_at", "converted": "converted_at"}
 _LEADING = ("impression_id", "user_id", "item_id", "exposed_at", "position")
+_HELD_SHARE = 2
+"""Of what was clicked half as many rows are held as of a slice: attribution needs them several times over."""
 
 
-def label_samples(
-    impressions: pl.LazyFrame,
-    clicks: pl.LazyFrame,
-    actions: pl.LazyFrame,
-    purchases: pl.LazyFrame,
-    *,
-    day: date,
-    labelled_through: datetime,
-    windows: Labels,
-) -> pl.LazyFrame:
-    """Label the impressions exposed on `day` with the events known before `labelled_through`.
+def label_samples(logs: Logs, labelling: Labelling, *, file_rows: int, scratch: Path) -> Iterator[pl.LazyFrame]:
+    """Label the impressions exposed on a day with the events known at the cut-off, slice by slice.
 
-    impressions, clicks, actions, purchases: rows of those tables, with `arrived_on`; other arrival days may be among them.
-    labelled_through: UTC, at the end of `day` or later. Impressions exposed on another day compete for clicks but are not returned.
-    Returns the columns of `samples` without `day`, sorted by exposed_at, impression_id: the same bytes in whatever order rows came.
-    Raises ValueError when the cut-off is naive or before the end of the day.
+    logs: impressions, clicks, actions and purchases by arrival day, keys unique within one; other days than the labelling sees may be
+    among them. The impressions that arrived on the day stand in the order of exposed_at, impression_id, as the lake keeps them.
+    Impressions exposed on another day compete for clicks but are not returned.
+    file_rows: rows of a slice at most, and what is held at once of what was clicked. scratch: a folder that the caller removes.
+    Yields the columns of `samples` without `day`, sorted by exposed_at, impression_id: the same bytes whenever and in whatever order the
+    events came. Each slice is to be read before the next is asked for.
     """
-    start = datetime.combine(day, time(), UTC)
-    _check_cut_off(labelled_through, start + timedelta(days=1))
-    through = labelled_through.astimezone(UTC)
-    known = partial(select_events, day=day, labelled_through=through)
-    shown = known(impressions, key="impression_id", at="exposed_at")
-    outcomes = _find_outcomes(
-        shown,
-        hold(known(clicks, key="click_id", at="clicked_at")),
-        hold(known(actions, key="action_id", at="acted_at")),
-        hold(known(purchases, key="order_id", at="purchased_at")),
-        windows=windows,
-    )
-    exposed = shown.filter(pl.col("exposed_at").is_between(start, start + timedelta(days=1), closed="left"))
-    # No `validate`: it would collect the day. Rows cannot multiply: `outcomes` is grouped by impression_id.
-    labelled = exposed.join(outcomes, on="impression_id", how="left")
-    return _finish(labelled, through, windows).sort("exposed_at", "impression_id")
+    seen = {kind: labelling.see(log, kind) for kind, log in logs.items()}
+    clicks = pour(seen["clicks"]).filter(pl.col("clicked_at") <= labelling.end + labelling.windows.click_window)
+    sieve = Sieve.of(clicks, clicks.filter(pl.col("impression_id").is_null()))
+    candidates, outcomes = (Shelf(scratch / name, max(1, file_rows // _HELD_SHARE)) for name in ("candidates", "outcomes"))
+    surveyed = survey(logs["impressions"], sieve, labelling, candidates)
+    for part in _split(candidates):
+        outcomes.add(find_outcomes(part, candidates.scan(), seen, labelling))
+    for cut in cut_slices(surveyed, labelling.end, file_rows=file_rows):
+        known = outcomes.scan().filter(cut.within).collect(engine="streaming")
+        yield _finish(_attach(known, cut, logs["impressions"], surveyed, labelling), labelling)
 
 
-def _find_outcomes(
-    impressions: pl.LazyFrame, clicks: pl.LazyFrame, actions: pl.LazyFrame, purchases: pl.LazyFrame, *, windows: Labels
-) -> pl.LazyFrame:
-    """Return impression_id, clicked_at, acted_at, converted_at of each impression that was clicked."""
-    targets = hold(narrow_impressions(impressions, clicks))
-    clicked = hold(credit(clicks, targets, at="clicked_at", window=windows.click_window))
-    pool = hold(pool_clicks(clicked, targets))
-    acted = credit(actions, pool, at="acted_at", window=windows.conversion_window)
-    bought = credit(purchases, pool, at="purchased_at", window=windows.conversion_window)
-    return hold(
-        find_first(clicked, at="clicked_at")
-        .join(find_first(acted, at="acted_at"), on="impression_id", how="left", validate="1:1")
-        .join(find_first(bought, at="purchased_at"), on="impression_id", how="left", validate="1:1")
-        .rename({"purchased_at": "converted_at"})
-    )
+def _split(candidates: Shelf) -> Iterator[pl.DataFrame]:
+    """Yield the candidates in parts of about as many as are held at once, each with all or none of a user and item."""
+    parts = max(1, -(-candidates.num_rows // candidates.held))
+    place = pl.when(pl.all_horizontal(pl.col(PAIR).is_not_null())).then(hash_pair()).otherwise(hash_name()) % parts
+    for number in range(parts):
+        yield candidates.scan().filter(place == number).collect(engine="streaming")
 
 
-def _finish(labelled: pl.LazyFrame, through: datetime, windows: Labels) -> pl.LazyFrame:
+def _attach(known: pl.DataFrame, cut: Slice, impressions: Log, surveyed: Survey, labelling: Labelling) -> pl.LazyFrame:
+    """Return a slice's impressions with clicked_at, acted_at and converted_at, in order."""
+    punctual = impressions[labelling.day].slice(cut.first_row, cut.num_punctual) if cut.num_punctual else None
+    if punctual is not None and not cut.num_late:
+        return pl.concat([punctual, _spread(known, cut).lazy()], how="horizontal")
+    later = (rows.filter(cut.within) for day, rows in impressions.items() if day > labelling.day)
+    fresh = surveyed.late.lazy()
+    late = [rows.join(fresh, on=["impression_id", "arrived_on"], how="semi") for rows in later]
+    rows = pl.concat(late if punctual is None else [punctual, *late])
+    # No `validate`: it would collect the slice. Rows cannot multiply: what is known has one row per impression_id.
+    outcomes = known.lazy().select("impression_id", *_OUTCOMES.values())
+    return rows.join(outcomes, on="impression_id", how="left").sort("exposed_at", "impression_id")
+
+
+def _spread(known: pl.DataFrame, cut: Slice) -> pl.DataFrame:
+    """Put each outcome at the row of its impression: as long as the slice, null where nothing happened."""
+    rows = known[ROW] - cut.first_row
+    empty = (pl.repeat(None, cut.num_punctual, dtype=INSTANT, eager=True) for _ in _OUTCOMES)
+    return pl.DataFrame([column.scatter(rows, known[at]).alias(at) for column, at in zip(empty, _OUTCOMES.values(), strict=True)])
+
+
+def _finish(labelled: pl.LazyFrame, labelling: Labelling) -> pl.LazyFrame:
     outcomes = [column for done, at in _OUTCOMES.items() for column in (pl.col(at).is_not_null().alias(done), pl.col(at))]
-    matures_at = pl.col("exposed_at") + windows.click_window + windows.conversion_window
+    matures_at = pl.col("exposed_at") + labelling.windows.click_window + labelling.windows.conversion_window
     return labelled.select(
         *_LEADING,
         *outcomes,
-        pl.lit(through, INSTANT).alias("labelled_through"),
+        pl.lit(labelling.through.astimezone(UTC), INSTANT).alias("labelled_through"),
         matures_at.alias("matures_at"),
         pl.exclude(*_LEADING, *_OUTCOMES.values(), "arrived_on"),
     )
-
-
-def _check_cut_off(labelled_through: datetime, end: datetime) -> None:
-    if labelled_through.tzinfo is None or labelled_through < end:
-        raise ValueError(
-            f"labelled_through: expected an aware time at or after the day's end {end}, found {labelled_through}; move the cut-off"
-        )

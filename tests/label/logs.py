@@ -1,17 +1,25 @@
-"""Small literal logs for the label tests: times in seconds from the start of the day, everything else by name."""
+"""Small logs for the label tests, as the lake keeps them, and their labelling. Literal ones tell times in seconds from the day's start."""
 
-from collections.abc import Sequence
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from components.label.events import Labelling, Log
+from components.label.samples import label_samples
+from components.profile import Kind
+from components.settings import Labels
 from components.tables import INSTANT
 
 DAY = date(2024, 5, 1)
 START = datetime(2024, 5, 1, tzinfo=UTC)
 END = datetime(2024, 5, 2, tzinfo=UTC)
 _KEYED = {"impression_id": pl.String, "user_id": pl.String, "item_id": pl.String}
+KINDS: tuple[Kind, ...] = ("impressions", "clicks", "actions", "purchases")
 SCHEMAS: dict[str, dict[str, Any]] = {
     "impressions": {**_KEYED, "exposed_at": INSTANT, "position": pl.Int32, "scene": pl.String, "arrived_on": pl.Date},
     "clicks": {"click_id": pl.String, **_KEYED, "clicked_at": INSTANT, "arrived_on": pl.Date},
@@ -47,3 +55,28 @@ def purchase(
 ) -> tuple[Any, ...]:
     """Return a row of `purchases`."""
     return (name, of, user, item, at(when), 9.5, arrived)
+
+
+def deliver(kind: str, rows: pl.LazyFrame) -> Log:
+    """Sort a log by arrival day, each day as ingest leaves it: a key once, by time and key."""
+    key, at = next(iter(SCHEMAS[kind])), next(name for name in SCHEMAS[kind] if name.endswith("_at"))
+    ordered = rows.collect().sort(at, key, pl.exclude(at, key))
+    days = {day: ordered.filter(arrived_on=day) for day in ordered["arrived_on"].unique()} or {DAY: ordered}
+    first = {day: pl.int_range(pl.len()).over(key) == 0 for day in days}
+    return {day: kept.filter(pl.col(key).is_null() | first[day]).lazy() for day, kept in days.items()}
+
+
+def label(logs: Mapping[str, pl.LazyFrame], windows: Labels, *, through: datetime = END, file_rows: int = 1_000_000) -> list[pl.DataFrame]:
+    """Return the slices of the day's samples."""
+    delivered = {kind: deliver(kind, logs[kind]) for kind in KINDS}
+    with tempfile.TemporaryDirectory() as scratch:
+        slices = label_samples(delivered, Labelling(DAY, through, windows), file_rows=file_rows, scratch=Path(scratch))
+        return [piece.collect(engine="streaming") for piece in slices]
+
+
+def serialise(slices: Sequence[pl.DataFrame]) -> list[bytes]:
+    """Return the slices as Parquet files."""
+    files = [io.BytesIO() for _ in slices]
+    for piece, file in zip(slices, files, strict=True):
+        piece.lazy().sink_parquet(file, engine="streaming", row_group_size=64)
+    return [file.getvalue() for file in files]

@@ -6,14 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from components.label.samples import label_samples
 from components.profile import Profile
 from components.settings import Labels
-from components.tables import SAMPLES
+from components.tables import INSTANT, SAMPLES, Schema
+from tests.label import logs as made
 from tests.label.logs import DAY, END, at, event, frame, impression, purchase
 
 WINDOWS = Labels(click_window=timedelta(seconds=1800), conversion_window=timedelta(seconds=7200))
 MICRO = 1e-6
+EMPTY: Schema = {"impression_id": pl.String, "clicked": pl.Boolean, "clicked_at": INSTANT, "converted": pl.Boolean, "converted_at": INSTANT}
 NEXT, LATER = date(2024, 5, 2), date(2024, 5, 3)
 
 
@@ -25,8 +26,8 @@ def label(
     through: datetime = END,
 ) -> pl.DataFrame:
     logs = {"impressions": impressions, "clicks": clicks, "actions": actions or [], "purchases": purchases or []}
-    frames = {kind: frame(kind, rows) for kind, rows in logs.items()}
-    return label_samples(**frames, day=DAY, labelled_through=through, windows=WINDOWS).collect()
+    slices = made.label({kind: frame(kind, rows) for kind, rows in logs.items()}, WINDOWS, through=through)
+    return pl.concat(slices) if slices else pl.DataFrame(schema=EMPTY)
 
 
 def clicked(samples: pl.DataFrame) -> dict[str, datetime]:
@@ -225,9 +226,13 @@ def test_columns_are_those_of_the_table_with_context_and_both_bounds() -> None:
     }
 
 
-@pytest.mark.parametrize("rows", [[], [impression("a", 100, user=None)]], ids=["no impressions", "no users"])
-def test_schema_holds_on_an_empty_day_and_without_users(rows: list[Any], profile: Profile) -> None:
-    samples = label(rows, [])
+def test_day_without_impressions_has_no_slice() -> None:
+    logs = {"impressions": [], "clicks": [event("c", 110)], "actions": [], "purchases": [purchase("p", 120)]}
+    assert made.label({kind: frame(kind, rows) for kind, rows in logs.items()}, WINDOWS) == []
+
+
+def test_schema_holds_without_users(profile: Profile) -> None:
+    samples = label([impression("a", 100, user=None)], [])
     assert dict(samples.schema) == {name: dtype for name, dtype in SAMPLES.schema(profile).items() if name != "day"}
     assert samples.select(pl.col("clicked", "acted", "converted").any()).row(0) == (False, False, False)
 

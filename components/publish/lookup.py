@@ -63,7 +63,7 @@ class Lookup:
 
 def _read(store: "FeatureStore", view: View, keys: list[str], wanted: list[str]) -> list[Answer]:
     names = list(dict.fromkeys([*wanted, view.witness]))
-    response = store.get_online_features([f"{view.name}:{name}" for name in names], {view.key: keys})
+    response = store.get_online_features([f"{view.name}:{name}" for name in names], {view.keys[0]: keys})
     columns = response.to_dict(include_event_timestamps=True)
     found = [count is not None for count in columns[view.witness]]
     return [

@@ -3,7 +3,7 @@
 After a publish the online store holds exactly the day's snapshot: what training will see for the next day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -13,12 +13,13 @@ import polars as pl
 
 from components.publish.offline import sink, write_snapshot
 from components.publish.store import open_store, register
-from components.publish.views import VIEWS, View, online_folder
+from components.publish.views import View, online_folder, views_of
 from components.publish.watermark import Watermark, exclusive, read_watermark, write_watermark
 from components.settings import Settings
+from components.tables import Table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
     from feast import FeatureStore
 
 
@@ -38,14 +39,14 @@ class Published:
     """Why online was written or skipped."""
 
 
-def publish_day(day: date, users: pl.LazyFrame, items: pl.LazyFrame, *, settings: Settings) -> Published:
-    """Write a day's user and item features to Feast, one publish at a time per home.
+def publish_day(day: date, features: Mapping[Table, pl.LazyFrame], *, settings: Settings) -> Published:
+    """Write a day's features to Feast, one publish at a time per home.
 
-    users, items: one row per key, the columns of USER_FEATURES and ITEM_FEATURES (`day` may be absent); event_timestamp is the end
-    of the day. Rerunning a day, also after a kill, leaves the same snapshot and online values. A day older than any day of which
-    a row may be online is written offline only.
+    features: by table, one row per key, the table's columns (`day` may be absent); event_timestamp is the end of the day. A table
+    without a view in the data set is left out. Rerunning a day, also after a kill, leaves the same snapshot and online values. A day
+    older than any day of which a row may be online is written offline only.
     """
-    frames = dict(zip(VIEWS, (users, items), strict=True))
+    frames = {view: features[view.table] for view in views_of(settings.profile)}
     with exclusive(settings.root):
         snapshots = {view: write_snapshot(frame, view=view, day=day, root=settings.root) for view, frame in frames.items()}
         offline = {view.name: count_rows(path) for view, path in snapshots.items()}
@@ -82,7 +83,7 @@ def _write_online(day: date, snapshots: dict[View, Path], mark: Watermark, *, se
         gone.unlink()
     write_watermark(root, Watermark(day=day))
     for view, snapshot in snapshots.items():
-        sink(pl.scan_parquet(snapshot).select(view.key), _keys_path(root, view))
+        sink(pl.scan_parquet(snapshot).select(view.keys), _keys_path(root, view))
     return online, emptied
 
 
@@ -92,17 +93,17 @@ def _remember_keys(view: View, snapshot: Path, *, root: Path) -> None:
     Until the publish ends the record is a superset, so that one that was killed half-way is emptied of its own rows too.
     """
     known = _keys_path(root, view)
-    keys = [pl.scan_parquet(path).select(view.key) for path in (known, snapshot) if path.exists()]
-    sink(pl.concat(keys).unique().sort(view.key), known)
+    keys = [pl.scan_parquet(path).select(view.keys) for path in (known, snapshot) if path.exists()]
+    sink(pl.concat(keys).unique().sort(view.keys), known)
 
 
 def _write_gone(view: View, snapshot: Path, *, day: date, root: Path) -> Path:
     """Write the rows, all features null, of the keys that may be online and are not in the snapshot; return the file."""
     gone = online_folder(root) / f"{view.name}.gone.parquet"
     features = pl.scan_parquet(snapshot)
-    left = pl.scan_parquet(_keys_path(root, view)).join(features.select(view.key), on=view.key, how="anti")
+    left = pl.scan_parquet(_keys_path(root, view)).join(features.select(view.keys), on=view.keys, how="anti")
     end = pl.lit(datetime.combine(day + timedelta(days=1), time(), UTC))
-    sink(pl.concat([features.clear(), left], how="diagonal").with_columns(event_timestamp=end).sort(view.key), gone)
+    sink(pl.concat([features.clear(), left], how="diagonal").with_columns(event_timestamp=end).sort(view.keys), gone)
     return gone
 
 
@@ -113,24 +114,24 @@ def _keys_path(root: Path, view: View) -> Path:
 def _write_rows(store: "FeatureStore", view: View, path: Path, *, chunk_rows: int) -> int:
     """Write a Parquet file's rows to the online store, `chunk_rows` at a time, each chunk in one transaction.
 
-    Goes through the provider, as `write_to_online_store` does: that method drops, with a warning, a frame whose features are all null.
+    Hands them to the store itself: `write_to_online_store` drops, with a warning, a frame whose features are all null.
     """
     from feast.infra.provider import get_provider
 
-    provider, declared = get_provider(store.config), store.get_feature_view(view.name)
+    from components.publish.rows import EmbeddedWriter, to_rows
+
+    declared = store.get_feature_view(view.name)
+    writer = EmbeddedWriter() if store.config.online_store.type == "sqlite" else get_provider(store.config)
     rows = 0
     for chunk in _chunks(path, chunk_rows):
-        provider.ingest_df(declared, chunk)
-        rows += len(chunk)
+        writer.online_write_batch(store.config, declared, to_rows(chunk, declared, view.keys), None)
+        rows += chunk.num_rows
     return rows
 
 
-def _chunks(path: Path, rows: int) -> Iterator["pd.DataFrame"]:
-    """Read a Parquet file as pandas frames of Arrow columns: integers with nulls stay integers."""
-    import pandas as pd
-    import pyarrow as pa
+def _chunks(path: Path, rows: int) -> Iterator["pa.RecordBatch"]:
+    """Read a Parquet file a chunk at a time."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=rows):
-            yield pa.Table.from_batches([batch]).to_pandas(types_mapper=pd.ArrowDtype)
+        yield from file.iter_batches(batch_size=rows)

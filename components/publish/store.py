@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.publish.views import VIEWS, offline_folder, online_folder
+from components.publish.views import offline_folder, online_folder, views_of
 from components.records import write_text
 from components.settings import Settings
 
@@ -67,14 +67,23 @@ def online_config(settings: Settings) -> dict[str, Any]:
     return {"type": "postgres", **place, **login, "sslmode": parts.query.get("sslmode", "prefer")}
 
 
-def declarations(root: Path) -> list[Any]:
-    """Return the Feast objects that `features/` declares, their sources under `root`; new objects at every call."""
-    from feast import Entity, FeatureService, FeatureView
+def declarations(settings: Settings) -> list[Any]:
+    """Return the Feast objects that `features/` declares and the data set has, their sources under the home; new objects at every call."""
+    from feast import FeatureService, FeatureView
 
     names = runpy.run_path(str(DECLARATIONS))
-    for view in VIEWS:
-        names[view.name].batch_source.file_options.uri = str(offline_folder(root) / view.name)
-    return [found for found in names.values() if isinstance(found, (Entity, FeatureService, FeatureView))]
+    views, entities = [], dict[str, Any]()
+    for view in views_of(settings.profile):
+        whole, columns = names[view.name], view.table.columns(settings.profile)
+        whole.batch_source.file_options.uri = str(offline_folder(settings.root) / view.name)
+        mine = {name: names[name] for name in whole.entities}
+        fields = [field for field in whole.schema if field.name in columns]
+        about = {"ttl": whole.ttl, "source": whole.batch_source, "description": whole.description}
+        views.append(FeatureView(name=view.name, entities=list(mine.values()), schema=fields, **about))
+        entities |= mine
+    ranking = names["ranking"]
+    ranked = [view for view in views if view.name in {projection.name for projection in ranking.feature_view_projections}]
+    return [*entities.values(), *views, FeatureService(name=ranking.name, features=ranked, description=ranking.description)]
 
 
 def register(store: "FeatureStore", settings: Settings) -> bool:
@@ -82,9 +91,10 @@ def register(store: "FeatureStore", settings: Settings) -> bool:
 
     The stamp is written last and beside the online store: a lost store or a killed apply is applied again.
     """
-    declared = declarations(settings.root)
+    declared = declarations(settings)
     stamp = online_folder(settings.root) / "declarations.sha256"
-    parts = [DECLARATIONS.read_bytes(), str(settings.root).encode(), settings.publish.online_store.encode()]
+    columns = {view.name: list(view.table.columns(settings.profile)) for view in views_of(settings.profile)}
+    parts = [DECLARATIONS.read_bytes(), str(settings.root).encode(), settings.publish.online_store.encode(), repr(columns).encode()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
     applied = {found.name for found in (*store.list_entities(), *store.list_feature_views(), *store.list_feature_services())}
     unchanged = stamp.exists() and stamp.read_text(encoding="utf-8").strip() == digest

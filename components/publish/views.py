@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import DataError, SettingsError
-from components.tables import ITEM_FEATURES, USER_FEATURES, Table
+from components.profile import Profile
+from components.tables import ITEM_FEATURES, USER_CATEGORY_FEATURES, USER_FEATURES, Table
 
 
 class UnknownEntityError(SettingsError):
@@ -21,32 +22,38 @@ class NotPublishedError(DataError):
 
 @dataclass(frozen=True)
 class View:
-    """One feature view: the features of one entity."""
+    """One feature view: the features of one entity, or of a pair of them."""
 
     name: str
     entity: str
     table: Table
 
     @property
-    def key(self) -> str:
-        """The join key's column."""
-        return self.table.key[0]
+    def keys(self) -> list[str]:
+        """The join keys' columns."""
+        return list(self.table.key)
 
     @property
     def witness(self) -> str:
         """A count, null in the online store only where the key has left the snapshot."""
-        return f"{self.entity}_impression_count_1d"
+        return f"{self.entity}_click_count_7d"
 
 
-VIEWS = (View("user_activity", "user", USER_FEATURES), View("item_activity", "item", ITEM_FEATURES))
+USERS, ITEMS = View("user_activity", "user", USER_FEATURES), View("item_activity", "item", ITEM_FEATURES)
+PAIRS = View("user_category_activity", "user_category", USER_CATEGORY_FEATURES)
+
+
+def views_of(profile: Profile) -> tuple[View, ...]:
+    """Return the views that a data set has."""
+    return (USERS, ITEMS, PAIRS) if profile.category else (USERS, ITEMS)
 
 
 def view_of(entity: str) -> View:
-    """Return an entity's view; raises UnknownEntityError."""
-    for view in VIEWS:
+    """Return the view that is looked up by one entity's keys; raises UnknownEntityError."""
+    for view in (USERS, ITEMS):
         if view.entity == entity:
             return view
-    raise UnknownEntityError(f"entity {entity[:80]!r}: no such entity; ask for one of {', '.join(view.entity for view in VIEWS)}")
+    raise UnknownEntityError(f"entity {entity[:80]!r}: no such entity; ask for one of {USERS.entity}, {ITEMS.entity}")
 
 
 def offline_folder(root: Path) -> Path:

@@ -1,104 +1,146 @@
-"""Nothing from the future: changing only later events moves no byte of a day's samples, features or assembled rows."""
+"""Nothing from the future: changing only later events moves no byte of a day's features or of the next day's assembled samples."""
 
-from datetime import UTC, date, datetime, time, timedelta
+import random
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from components.aggregate.assembly import assemble
-from components.aggregate.features import item_features, user_features
-from components.label.samples import label_samples
-from components.settings import Aggregate, Labels
-from tests.aggregate.rows import serialise
-from tests.label.logs import DAY, event, frame, impression, purchase
+from components import steps
+from components.inputs import assembled, open_lake
+from components.profile import EVENT_TIME
+from components.records import Records
+from components.settings import Settings
+from components.tables import DAYS, EVENTS, FEATURES, OUTCOMES, SAMPLES, Table
+from tests.aggregate.rows import DAY, FULL, ONE, Row, midnight
 
-KINDS = ("impressions", "clicks", "actions", "purchases")
-ONE, DAY_S = timedelta(days=1), 86_400
-NEXT, BEFORE = DAY + ONE, DAY - ONE
-Logs = dict[str, list[tuple[object, ...]]]
-
-PAST: Logs = {
-    "impressions": [
-        impression("a", -50_000, arrived=BEFORE),
-        impression("b", -40_000, "v", "j", arrived=BEFORE),
-        impression("c", 100),
-        impression("d", 200, "v"),
-        impression("e", 300, None, "j"),
-        impression("f", DAY_S - 10, "v", "j"),
-    ],
-    "clicks": [event("1", -49_000, arrived=BEFORE), event("2", 250), event("3", 400, "e", None), event("4", DAY_S - 5, user="v", item="j")],
-    "actions": [event("1", 300)],
-    "purchases": [purchase("1", -48_000, arrived=BEFORE), purchase("2", 500)],
-}
-FUTURE: Logs = {
-    "impressions": [
-        impression("g", 150, arrived=NEXT),
-        impression("c", 90, arrived=NEXT),
-        impression("h", DAY_S + 5, "v", "j", arrived=NEXT),
-        impression("k", 5 * DAY_S, arrived=DAY + 5 * ONE),
-    ],
-    "clicks": [
-        event("2", 240, arrived=NEXT),
-        event("9", 210, user="v", arrived=NEXT),
-        event("8", DAY_S + 60, "b", arrived=NEXT),
-        event("7", DAY_S + 70, arrived=NEXT),
-    ],
-    "actions": [event("9", 310, arrived=NEXT), event("8", DAY_S + 100, arrived=NEXT)],
-    "purchases": [purchase("9", 260, arrived=NEXT), purchase("8", DAY_S + 200, user="v", item="j", arrived=NEXT)],
-}
+CASES = 1000
+BEFORE, NEXT, AFTER = DAY - ONE, DAY + ONE, DAY + 2 * ONE
+_CLOCK = [timedelta(0), timedelta(microseconds=1), timedelta(hours=12), ONE - timedelta(minutes=1), ONE - timedelta(microseconds=1)]
+_STAMPS = {"clicks": ("click_id", "clicked_at"), "actions": ("action_id", "acted_at"), "purchases": ("order_id", "purchased_at")}
+Logs = dict[str, list[Row]]
 
 
-def midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+def draw_logs(seed: int, *, exposed: list[date], arrived: list[date], count: int, of: list[Row] | None = None) -> Logs:
+    """Draw what arrives on the given days, in each case by itself: `count` impressions, and what follows them or those of `of`."""
+    chance = random.Random(seed)
+    logs: Logs = {kind: [] for kind in EVENTS}
+    for case in range(CASES):
+        for number in range(count):
+            exposed_at = midnight(chance.choice(exposed)) + chance.choice(_CLOCK)
+            came = max(chance.choice(arrived), exposed_at.date())
+            who = {"user_id": chance.choice([f"{case}-u", f"{case}-v", None]), "item_id": f"{case}-{chance.choice('ij')}"}
+            context = {"cat_id": chance.choice([1, 2]), "shop_id": "s", "brand_id": None, "price": 9.99}
+            name = {"impression_id": f"{case}-{seed}-{number}", "exposed_at": exposed_at, "position": 1, "arrived_on": came}
+            logs["impressions"].append({**name, **who, **context})
+    for shown in logs["impressions"] if of is None else [*logs["impressions"], *of]:
+        delay = chance.choice([timedelta(0), timedelta(minutes=5), timedelta(hours=2)])
+        for kind, (key, stamp) in _STAMPS.items():
+            if chance.random() < 0.5:
+                happened_at = shown["exposed_at"] + delay
+                came = max(chance.choice(arrived), happened_at.date())
+                named = chance.choice([shown["impression_id"], None]) if kind != "purchases" else None
+                ids = {"impression_id": named, "user_id": shown["user_id"], "item_id": shown["item_id"]}
+                key_of = f"{kind}-{seed}-{len(logs[kind])}"
+                logs[kind].append({key: key_of, **ids, stamp: happened_at, "amount": 1.0, "arrived_on": came})
+                delay += timedelta(minutes=1)
+    return logs
 
 
-def samples_of(logs: Logs, day: date, through: datetime | None = None) -> pl.LazyFrame:
-    frames = {kind: frame(kind, logs[kind]) for kind in KINDS}
-    labelled = label_samples(**frames, day=day, labelled_through=through or midnight(day + ONE), windows=Labels())
-    return labelled.with_columns(day=pl.lit(day))
+def join(*parts: Logs) -> Logs:
+    return {kind: [row for logs in parts for row in logs[kind]] for kind in EVENTS}
 
 
-def outputs(logs: Logs, *, later: tuple[date, ...] = ()) -> dict[str, bytes]:
-    """Return the bytes of a day's samples, features and assembled rows, with samples of `later` days lying about."""
-    samples = pl.concat([samples_of(logs, BEFORE), samples_of(logs, DAY), *(samples_of(logs, day) for day in later)])
-    made = {}
+def until(logs: Logs, day: date) -> Logs:
+    return {kind: [row for row in rows if row["arrived_on"] <= day] for kind, rows in logs.items()}
+
+
+def settle(home: Path, logs: Logs) -> Settings:
+    """Write logs as ingest would."""
+    settings = Settings(home=home)
+    settings.__dict__["profile"] = FULL
+    lake = open_lake(settings)
+    for kind, table in EVENTS.items():
+        schema = table.schema(FULL)
+        frame = pl.LazyFrame([{name: row.get(name) for name in schema} for row in logs[kind]], schema=schema)
+        for day in (BEFORE, DAY, NEXT, AFTER):
+            lake.replace(table, day, frame.filter(pl.col("arrived_on") == day).sort(EVENT_TIME[kind], *table.key))
+            Records(home).write(day, f"ingest-{kind}", {})
+    return settings
+
+
+def run(settings: Settings, *days: date) -> None:
+    """Label, relabel and aggregate days that pass their validation."""
+    for day in days:
+        labelled = steps.label(day, settings)
+        Records(settings.root).write(day, "validate", {"success": True, "fingerprint": labelled["fingerprint"]})
+        steps.relabel(day, settings)
+        steps.aggregate(day, settings)
+
+
+def made(settings: Settings, day: date, tables: tuple[Table, ...] = (OUTCOMES, *FEATURES, *DAYS)) -> dict[str, str]:
+    return {table.name: open_lake(settings).fingerprint(table, day) for table in tables}
+
+
+def assembled_day(settings: Settings, day: date) -> pl.DataFrame:
+    return assembled(day, settings, first=midnight(day), end=midnight(day + ONE)).collect(engine="streaming")
+
+
+@pytest.fixture(scope="module")
+def past() -> Logs:
+    return until(draw_logs(1, exposed=[BEFORE, DAY], arrived=[BEFORE, DAY], count=3), DAY)
+
+
+@pytest.fixture(scope="module")
+def base(past: Logs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Logs]:
+    logs = join(past, until(draw_logs(2, exposed=[DAY, NEXT], arrived=[NEXT], count=2, of=past["impressions"]), NEXT))
+    settings = settle(tmp_path_factory.mktemp("base"), logs)
+    run(settings, BEFORE, DAY, NEXT)
+    return settings, logs
+
+
+def test_events_after_the_day_move_no_byte_of_its_features(base: tuple[Settings, Logs], past: Logs, tmp_path: Path) -> None:
+    """A thousand cases, each with its own users and items; only what arrives or happens after the end of DAY differs."""
+    later = draw_logs(3, exposed=[BEFORE, DAY, NEXT], arrived=[NEXT, AFTER], count=2, of=past["impressions"])
+    changed = settle(tmp_path, join(past, later))
+    run(changed, BEFORE, DAY, NEXT)
+    assert made(changed, DAY) == made(base[0], DAY)
+    assert made(changed, NEXT) != made(base[0], NEXT)
+    steps.aggregate(DAY, changed)
+    assert made(changed, DAY) == made(base[0], DAY)
+
+
+def test_events_after_the_next_day_move_no_byte_of_its_assembled_samples(base: tuple[Settings, Logs], tmp_path: Path) -> None:
+    """Nor do the labels that a later run gives the same samples."""
+    settings, logs = base
+    later = draw_logs(4, exposed=[DAY, NEXT, AFTER], arrived=[AFTER], count=2, of=logs["impressions"])
+    changed = settle(tmp_path, join(logs, later))
+    run(changed, BEFORE, DAY, NEXT, AFTER)
+    found, expected = assembled_day(changed, NEXT), assembled_day(settings, NEXT)
+    assert found.write_ipc(None).getvalue() == expected.write_ipc(None).getvalue()
+    assert found["user_click_count_7d"].drop_nulls().sum() > CASES / 10
+    newest = open_lake(changed).scan(SAMPLES, NEXT).select(pl.col("clicked").sum()).collect().item()
+    assert newest > found["clicked"].sum()
+
+
+def test_an_event_of_the_day_itself_does_move_bytes(base: tuple[Settings, Logs], past: Logs, tmp_path: Path) -> None:
+    shown = {"impression_id": "more", "user_id": "0-u", "item_id": "0-i", "exposed_at": midnight(DAY), "arrived_on": DAY}
+    changed = settle(tmp_path, join(past, {**{kind: [] for kind in EVENTS}, "impressions": [shown]}))
+    run(changed, BEFORE, DAY)
+    differing = {name for name, found in made(base[0], DAY).items() if found != made(changed, DAY)[name]}
+    assert {"item_features", "user_features", "item_days"} <= differing
+
+
+def test_aggregate_relabels_first_where_that_is_due(base: tuple[Settings, Logs], past: Logs, tmp_path: Path) -> None:
+    """`esmm label; esmm validate; esmm aggregate` by hand gives what the whole day gives."""
+    settings, records = settle(tmp_path, past), Records(tmp_path)
     for day in (BEFORE, DAY):
-        made[f"users {day}"] = user_features(samples, day=day, options=Aggregate(), category="scene").with_columns(day=pl.lit(day))
-        made[f"items {day}"] = item_features(samples, day=day, options=Aggregate()).with_columns(day=pl.lit(day))
-    made["samples"] = samples_of(logs, DAY)
-    made["assembled"] = assemble(samples_of(logs, DAY), made[f"users {BEFORE}"], made[f"items {BEFORE}"])
-    return {name: serialise(table) for name, table in made.items()}
-
-
-def test_events_that_arrive_later_move_no_byte() -> None:
-    both = {kind: PAST[kind] + FUTURE[kind] for kind in KINDS}
-    assert outputs(both) == outputs(PAST)
-
-
-def test_samples_of_later_days_move_no_byte() -> None:
-    both = {kind: PAST[kind] + FUTURE[kind] for kind in KINDS}
-    assert outputs(both, later=(NEXT, DAY + 5 * ONE)) == outputs(PAST)
-
-
-def test_labels_learnt_after_the_day_move_no_byte_of_its_features() -> None:
-    """An earlier day labelled again with a later cut-off tells its features only what happened before their own end."""
-    clicks = [event("8", DAY_S + 60, "b", arrived=NEXT), event("7", DAY_S + 70, "c", arrived=NEXT)]
-    known = {name: found for name, found in outputs(PAST).items() if name.startswith(("users", "items"))}
-    later = PAST | {"clicks": PAST["clicks"] + clicks, "purchases": [*PAST["purchases"], purchase("8", DAY_S + 80, "a", arrived=NEXT)]}
-    samples = pl.concat([samples_of(PAST, BEFORE), samples_of(later, DAY, midnight(DAY + 2 * ONE))])
-    assert samples.select(pl.col("clicked").sum()).collect().item() > samples_of(PAST, DAY).select(pl.col("clicked").sum()).collect().item()
-    users = user_features(samples, day=DAY, options=Aggregate(), category="scene").with_columns(day=pl.lit(DAY))
-    items = item_features(samples, day=DAY, options=Aggregate()).with_columns(day=pl.lit(DAY))
-    assert (serialise(users), serialise(items)) == (known[f"users {DAY}"], known[f"items {DAY}"])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_event_of_the_day_itself_does_move_bytes(kind: str) -> None:
-    more = {
-        "impressions": impression("z", 700),
-        "clicks": event("9", 210, user="v"),
-        "actions": event("9", DAY_S - 3, user="v", item="j"),
-        "purchases": purchase("9", DAY_S - 3, user="v", item="j"),
-    }
-    changed = outputs(PAST | {kind: [*PAST[kind], more[kind]]})
-    assert {name for name, found in outputs(PAST).items() if found != changed[name]} >= {"samples", "assembled", f"items {DAY}"}
+        labelled = steps.label(day, settings)
+        records.write(day, "validate", {"success": True, "fingerprint": labelled["fingerprint"]})
+        steps.aggregate(day, settings)
+    assert made(settings, DAY) == made(base[0], DAY)
+    relabelled: dict[str, Any] = records.require(DAY, "relabel")
+    steps.aggregate(DAY, settings)
+    assert records.require(DAY, "relabel") == relabelled

@@ -4,36 +4,34 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from components.publish.online import Published, publish_day
 from components.settings import Settings
-from components.tables import ITEM_FEATURES, USER_FEATURES, Table
+from components.tables import ITEM_FEATURES, USER_CATEGORY_FEATURES, USER_FEATURES, Table
+from tests.aggregate.rows import FULL as PROFILE
 
 Rows = dict[str, int]
 """Key -> the number its features are made of."""
 
 
 def snapshot(table: Table, day: date, rows: Rows) -> pl.LazyFrame:
-    """Features of a day: number n gives counts n, rates n / 10, ages null where n is even, a list of n ids."""
-    entity = table.name.removesuffix("_features")
-    lists = {f"user_click_{what}_30d": what for what in ("items", "categories")} if table is USER_FEATURES else {}
-    values: list[dict[str, Any]] = [
-        {
-            table.key[0]: key,
-            "event_timestamp": datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1),
-            **{f"{entity}_{what}_count_{window}": n for what in ("impression", "click", "action", "conversion") for window in ("1d", "7d")},
-            **{f"{entity}_{what}_rate_7d": n / 10 for what in ("click", "conversion")},
-            **{f"{entity}_{what}_age_s_30d": n if n % 2 else None for what in ("impression", "click")},
-            **{name: [f"{what}-{i}" for i in range(n)] for name, what in lists.items()},
-            "day": day,
-        }
-        for key, n in rows.items()
-    ]
-    return pl.LazyFrame(values, schema={**table.columns(None), "day": pl.Date})  # type: ignore[arg-type]
+    """Features of a day: number n gives counts n, rates and means n / 10, ages null where n is even, a list of n texts or numbers."""
+
+    def value(name: str, dtype: object, key: str, n: int) -> object:
+        if name in table.key:
+            return key
+        if name == "event_timestamp":
+            return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        if isinstance(dtype, pl.List):
+            return [10**15 + i if dtype.inner == pl.Int64 else f"{name.split('_')[2]}-{i}" for i in range(n)]
+        return n / 10 if dtype == pl.Float64 else n if n % 2 or "_age_" not in name else None
+
+    columns = table.columns(PROFILE)
+    values = [{name: value(name, dtype, key, n) for name, dtype in columns.items()} | {"day": day} for key, n in rows.items()]
+    return pl.LazyFrame(values, schema={**columns, "day": pl.Date})
 
 
 Publish = Callable[..., Published]
@@ -42,15 +40,18 @@ Publish = Callable[..., Published]
 @pytest.fixture(scope="session")
 def settle() -> Callable[[Path], Settings]:
     def at(home: Path) -> Settings:
-        return Settings(home=home, publish={"registry_url": f"sqlite:///{home}/registry.db", "write_rows": 2})
+        settings = Settings(home=home, publish={"registry_url": f"sqlite:///{home}/registry.db", "write_rows": 2})
+        settings.__dict__["profile"] = PROFILE  # else read from a file
+        return settings
 
     return at
 
 
 @pytest.fixture(scope="session")
 def publish_to() -> Publish:
-    def run(settings: Settings, day: date, users: Rows, items: Rows | None = None) -> Published:
-        return publish_day(day, snapshot(USER_FEATURES, day, users), snapshot(ITEM_FEATURES, day, items or {}), settings=settings)
+    def run(settings: Settings, day: date, users: Rows, items: Rows | None = None, pairs: Rows | None = None) -> Published:
+        rows = {USER_FEATURES: users, ITEM_FEATURES: items or {}, USER_CATEGORY_FEATURES: pairs or {}}
+        return publish_day(day, {table: snapshot(table, day, found) for table, found in rows.items()}, settings=settings)
 
     return run
 

@@ -8,29 +8,36 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from components.profile import Profile
 from components.publish.store import DECLARATIONS, declarations, online_config, open_store
-from components.publish.views import VIEWS
+from components.publish.views import views_of
 from components.settings import Settings
+from tests.aggregate.rows import BARE, FULL
 
 ONE, TWO = date(2024, 5, 1), date(2024, 5, 2)
 
 
-def test_views_have_the_columns_of_the_lake_s_tables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", [FULL, BARE], ids=["full", "bare"])
+def test_views_have_the_columns_of_the_lake_s_tables(tmp_path: Path, profile: Profile) -> None:
+    from feast import FeatureView
     from feast.types import Array, Float64, Int64, String
 
-    names = {Int64: "Int64", Float64: "Float64", Array(String): "List(String)"}
-    declared = {found.name: found for found in declarations(tmp_path)}
-    for view in VIEWS:
-        columns = {name: str(dtype) for name, dtype in view.table.columns(None).items()}  # type: ignore[arg-type]
-        columns.pop(view.key)
-        columns.pop("event_timestamp")
-        assert {field.name: names[field.dtype] for field in declared[view.name].schema if field.name != view.key} == columns
+    names = {Int64: "Int64", Float64: "Float64", Array(String): "List(String)", Array(Int64): "List(Int64)"}
+    settings = Settings(home=tmp_path)
+    settings.__dict__["profile"] = profile
+    declared = {found.name: found for found in declarations(settings)}
+    assert {name for name, found in declared.items() if isinstance(found, FeatureView)} == {view.name for view in views_of(profile)}
+    for view in views_of(profile):
+        columns = {name: str(dtype) for name, dtype in view.table.columns(profile).items()}
+        for stamp in (*view.keys, "event_timestamp"):
+            columns.pop(stamp)
+        assert {field.name: names[field.dtype] for field in declared[view.name].schema if field.name not in view.keys} == columns
         assert view.witness in columns
 
 
-def test_the_service_has_both_views(tmp_path: Path) -> None:
-    (service,) = (found for found in declarations(tmp_path) if found.name == "ranking")
-    assert [projection.name for projection in service.feature_view_projections] == [view.name for view in VIEWS]
+def test_the_service_has_the_users_and_the_items(settings: Settings) -> None:
+    (service,) = (found for found in declarations(settings) if found.name == "ranking")
+    assert [projection.name for projection in service.feature_view_projections] == ["user_activity", "item_activity"]
 
 
 @pytest.mark.filterwarnings("ignore:Downcasting object dtype:FutureWarning")  # Feast's dask joins

@@ -14,7 +14,7 @@ from components.publish import store as feast_store
 from components.publish.lookup import Lookup, lookup
 from components.publish.offline import snapshot_path
 from components.publish.online import Published
-from components.publish.views import VIEWS, NotPublishedError, UnknownEntityError, UnknownFeatureError
+from components.publish.views import ITEMS, USERS, NotPublishedError, UnknownEntityError, UnknownFeatureError
 from components.publish.watermark import Watermark, exclusive, read_watermark
 from components.settings import Settings
 
@@ -38,9 +38,9 @@ class CutShortError(Exception):
 @pytest.fixture
 def die_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], pytest.MonkeyPatch]:
     """Make the online store's writes fail after a number of chunks; undo() mends it."""
-    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+    from components.publish.rows import EmbeddedWriter
 
-    write = SqliteOnlineStore.online_write_batch
+    write = EmbeddedWriter.online_write_batch
 
     def arm(chunks: int) -> pytest.MonkeyPatch:
         left = iter(range(chunks))
@@ -50,7 +50,7 @@ def die_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], pytest.MonkeyP
                 raise CutShortError
             write(self, *args, **kwargs)
 
-        monkeypatch.setattr(SqliteOnlineStore, "online_write_batch", failing)
+        monkeypatch.setattr(EmbeddedWriter, "online_write_batch", failing)
         return monkeypatch
 
     return arm
@@ -62,13 +62,17 @@ def test_the_newest_day_stands_whatever_the_order(publish: Publish, settings: Se
     assert clicks(settings) == {"ann": ("2024-05-03", 3), "dan": ("2024-05-03", 3)}
     assert read_watermark(settings.root) == Watermark(day=THREE)
     assert outcomes == {day: day == max(order[: order.index(day) + 1]) for day in order}
-    assert all(snapshot_path(settings.root, view, day).exists() for view in VIEWS for day in SNAPSHOTS)
+    assert all(snapshot_path(settings.root, view, day).exists() for view in (USERS, ITEMS) for day in SNAPSHOTS)
 
 
 def test_a_skipped_publish_says_why(publish: Publish) -> None:
     publish(TWO, {"ann": 2})
     skipped = publish(ONE, {"ann": 1, "bob": 1})
-    assert (skipped.online, skipped.online_rows, skipped.offline_rows) == (False, {}, {"user_activity": 2, "item_activity": 0})
+    assert (skipped.online, skipped.online_rows, skipped.offline_rows) == (
+        False,
+        {},
+        {"user_activity": 2, "item_activity": 0, "user_category_activity": 0},
+    )
     assert skipped.reason == "online holds 2024-05-02, which is newer than 2024-05-01"
 
 
@@ -80,9 +84,9 @@ def test_a_rerun_of_the_online_day_replaces_it(publish: Publish, settings: Setti
 
 def test_keys_that_left_stop_answering_and_may_come_back(publish: Publish, settings: Settings) -> None:
     publish(ONE, {"ann": 1, "bob": 1, "cat": 1})
-    assert publish(TWO, {"ann": 2}).emptied_rows == {"user_activity": 2, "item_activity": 0}
+    assert publish(TWO, {"ann": 2}).emptied_rows == {"user_activity": 2, "item_activity": 0, "user_category_activity": 0}
     assert clicks(settings) == {"ann": ("2024-05-02", 2)}
-    assert publish(THREE, {"bob": 3}).emptied_rows == {"user_activity": 1, "item_activity": 0}
+    assert publish(THREE, {"bob": 3}).emptied_rows == {"user_activity": 1, "item_activity": 0, "user_category_activity": 0}
     assert clicks(settings) == {"bob": ("2024-05-03", 3)}
 
 
@@ -143,10 +147,10 @@ def test_a_first_publish_cut_short_has_published_nothing(
 def test_online_values_are_the_snapshot_rows(publish: Publish, settings: Settings) -> None:
     users, items = {f"u{n}": n for n in range(5)}, {f"i{n}": n for n in range(3)}
     publish(ONE, users, items)
-    for view, keys in zip(VIEWS, (list(users), list(items)), strict=True):
+    for view, keys in zip((USERS, ITEMS), (list(users), list(items)), strict=True):
         rows = pl.read_parquet(snapshot_path(settings.root, view, ONE)).drop("event_timestamp").to_dicts()
         answers = lookup(view.entity, keys, settings)
-        assert [{view.key: answer["key"], **answer["features"]} for answer in answers] == rows
+        assert [{view.keys[0]: answer["key"], **answer["features"]} for answer in answers] == rows
 
 
 def test_named_features_come_alone_and_found_does_not_depend_on_them(publish: Publish, settings: Settings) -> None:
@@ -186,10 +190,10 @@ def test_changed_definitions_are_applied_again(
 ) -> None:
     publish(ONE, {"ann": 1})
     changed = tmp_path / "activity.py"
-    changed.write_text(feast_store.DECLARATIONS.read_text().replace("recency and last clicks", "recency and more"))
+    changed.write_text(feast_store.DECLARATIONS.read_text().replace("prices and last behaviours", "prices and more"))
     monkeypatch.setattr(feast_store, "DECLARATIONS", changed)
     publish(TWO, {"ann": 2})
-    assert "recency and more" in feast_store.open_store(settings).get_feature_view("user_activity").description
+    assert "prices and more" in feast_store.open_store(settings).get_feature_view("user_activity").description
     assert clicks(settings) == {"ann": ("2024-05-02", 2)}
 
 

@@ -35,6 +35,8 @@ class Figure:
     title: str
     svg: str = ""
     missing: str = ""
+    note: str = ""
+    """Small print below the chart."""
 
 
 def roc_figures(evaluation: Record) -> list[Figure]:

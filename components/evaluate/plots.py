@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 400.0, 270.0
+_LABEL = 26
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50.0, 388.0, 30.0, 226.0
 
 
@@ -82,6 +83,35 @@ def bar_chart(name: str, summary: str, bars: Sequence[Bar]) -> str:
         parts.append(f'<rect class="bar" x="{left:g}" y="{top:g}" width="{width:.1f}" height="16"/>')
         parts.append(_text(left + width + 6, top + 12, bar.text, "start"))
     return _svg(name, summary, 12 + pitch * len(bars), parts)
+
+
+def heat_grid(name: str, summary: str, rows: Sequence[tuple[str, Sequence[float | None]]], *, columns: Sequence[str], limit: float) -> str:
+    """Draw a square for each row and column: faint below half of `limit`, full up to it, crossed above; none where there is no value.
+
+    The right column is the last; each square carries its value as a tooltip.
+    """
+    left, pitch, height = 176.0, min(38.0, 212.0 / max(len(columns), 1)), 15.0
+    parts = []
+    for number, (label, values) in enumerate(rows):
+        top = 8 + number * height
+        parts.append(_text(left - 6, top + 11, label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…", "end"))
+        parts.extend(
+            _square(left + place * pitch, top, pitch, value, limit, f"{label}, {columns[place]}") for place, value in enumerate(values)
+        )
+    bottom = 8 + height * len(rows)
+    ends = {0: "start", len(columns) - 1: "end"} if len(columns) > 1 else {0: "start"}
+    edges = [_text(left + (place + (anchor == "end")) * pitch, bottom + 15, columns[place], anchor) for place, anchor in ends.items()]
+    return _svg(name, summary, bottom + 22, [*parts, *edges])
+
+
+def _square(left: float, top: float, pitch: float, value: float | None, limit: float, what: str) -> str:
+    if value is None:
+        return ""
+    level = "low" if value <= limit / 2 else "near" if value <= limit else "beyond"
+    side = pitch - 2
+    cross = f'<path d="M{left + 4:.1f} {top + 3:.1f}l{side - 8:.1f} 7m0 -7l{8 - side:.1f} 7"/>' if level == "beyond" else ""
+    square = f'<rect x="{left:.1f}" y="{top:.1f}" width="{side:.1f}" height="13"/>'
+    return f'<g class="{level}"><title>{escape(what)}: {value:.3g}</title>{square}{cross}</g>'
 
 
 def _svg(name: str, summary: str, height: float, parts: Sequence[str]) -> str:

@@ -11,13 +11,16 @@ from urllib.parse import quote
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from components.evaluate.data_figures import completeness_figure, completeness_table, drift_figures
 from components.evaluate.figures import TASK_NAMES, Figure, calibration_figures, delay_figure, roc_figures, trend_figures
 from components.evaluate.report_tables import FILTERS, funnel, metric_rows, quadrant_cells, slice_tables
 from components.profile import KINDS
 
 Record = Mapping[str, Any]
 TREND_DAYS = 30
-_STEPS = ("ingest", "label", "validate", "aggregate", "publish", "train", "evaluate", "promote")
+DRIFT_DAYS = 14
+_CHECKS = ("validate", "validate-features", "validate-predictions")
+_STEPS = ("ingest", "label", "validate", "relabel", "aggregate", "publish", "train", "evaluate", "promote")
 _VERDICTS = {
     "promote": "The challenger may serve.",
     "hold": "The champion stays.",
@@ -36,6 +39,8 @@ class ReportInputs:
     """The same of earlier days, ascending."""
     delays_s: pl.Series
     """Seconds from click to conversion, one per conversion of the day."""
+    reasons: Sequence[Record] = ()
+    """Of the rows kept out: `kind`, `reason`, `rows`."""
     page: Path | None = None
     """Where the page will stand: its links are relative to this. None: paths are shown, not linked."""
 
@@ -58,6 +63,11 @@ def render(report: ReportInputs) -> str:
         day=report.day,
         verdict=day_verdict(records),
         records=_all_steps(records),
+        reasons=report.reasons,
+        completeness=completeness_table(records.get("relabel")),
+        completed=completeness_figure(records.get("relabel")),
+        drift=drift_figures(days[-DRIFT_DAYS:]),
+        checks=[failure for step in _CHECKS if step in records for failure in records[step].get("failures", ())],
         ingested=[records[step] for kind in KINDS if (step := f"ingest-{kind}") in records],
         funnel=funnel(records),
         evaluation=evaluation,
@@ -93,7 +103,7 @@ def day_verdict(records: Mapping[str, Record]) -> Verdict:
 def step_seconds(records: Mapping[str, Record]) -> list[tuple[str, float | None]]:
     """Return each step's seconds in the day's order, ingest as the sum of its kinds; None where it has not run."""
     ingested = [record["seconds"] for step, record in records.items() if step.startswith("ingest-")]
-    known = {step: record["seconds"] for step, record in records.items()}
+    known = {step: record["seconds"] for step, record in records.items() if "seconds" in record}
     return [(step, sum(ingested) if step == "ingest" and ingested else known.get(step)) for step in _STEPS]
 
 

@@ -1,21 +1,21 @@
-"""The suites in code: per table one over its profile (a frame of one row, exact, the gate) and one over its row sample (examples)."""
+"""The suites in code: per table one over its profile (a frame of one row, exact), and where it fails one over example rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
+import polars as pl
 
 from components.settings import Validation
-from components.validate.bands import Band, draw_bands
+from components.validate.bands import Band
 from components.validate.defects import OUTCOMES
 from components.validate.failures import show, show_range
-from components.validate.measures import AS_DECLARED, Measured, Measures
+from components.validate.measures import AS_DECLARED, Measures
 from components.validate.subjects import Subject
-
-_RATES = ("ctr", "cvr")
+from components.validate.verdicts import RATES
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,23 @@ class Batch:
     table: str
     suite: gx.ExpectationSuite
     frame: pd.DataFrame
-    key: str
-    """Column that names a row in the Data Docs; empty for a profile."""
+    key: tuple[str, ...] = ()
+    """Columns that name a row in the Data Docs; none for a profile."""
 
 
-def make_batches(subject: Subject, measured: Measured, *, options: Validation, not_run: list[str]) -> list[Batch]:
-    """Return the batches of a table: its profile, and its sampled rows where it could be read.
-
-    not_run: what of this table's profile was not looked at and why, shown beside the suite.
-    """
-    bands = draw_bands(subject, measured.measures, options)
-    profile = pd.DataFrame([measured.measures])
-    judged = gx.ExpectationSuite(subject.name, expectations=[*_judge(bands, measured.measures)], notes=not_run)
-    batches = [Batch(subject.name, judged, profile, key="")]
-    if measured.readable:
-        shown = gx.ExpectationSuite(f"{subject.name}_rows", expectations=[*_exemplify(subject, options)])
-        batches.append(Batch(subject.name, shown, measured.rows.to_pandas(), key=subject.key))
-    return batches
+def judge_profile(table: str, measures: Measures, bands: Sequence[Band], *, not_run: Sequence[str]) -> Batch:
+    """Return the suite of a table's profile. not_run: what of it was not looked at and why, shown beside the suite."""
+    suite = gx.ExpectationSuite(table, expectations=[*_judge(bands, measures)], notes=list(not_run))
+    return Batch(table, suite, pd.DataFrame([measures]))
 
 
-def _judge(bands: list[Band], measures: Measures) -> Iterator[Any]:
+def show_rows(subject: Subject, rows: pl.DataFrame, options: Validation) -> Batch:
+    """Return the suite of example rows, which shows single values that are not as they should be."""
+    suite = gx.ExpectationSuite(f"{subject.name}_rows", expectations=[*_exemplify(subject, options)])
+    return Batch(subject.name, suite, rows.to_pandas(), tuple(name for name in subject.key if name in subject.schema))
+
+
+def _judge(bands: Sequence[Band], measures: Measures) -> Iterator[Any]:
     """Expect each measure to be within its band; a rate of nothing is within none, so it must also be there."""
     meaning = f"columns and types; measured: {measures['schema']}"
     yield gxe.ExpectColumnValuesToBeInSet(column="schema", value_set=[AS_DECLARED], severity="critical", description=meaning)
@@ -53,7 +50,7 @@ def _judge(bands: list[Band], measures: Measures) -> Iterator[Any]:
         told = {"column": band.measure, "severity": band.severity}
         text = f"{band.measure}: {band.meaning}; expected {show_range(band.low, band.high)}; measured {show(value)}"
         yield gxe.ExpectColumnValuesToBeBetween(**told, min_value=band.low, max_value=band.high, description=text)
-        if band.measure in _RATES:
+        if band.measure in RATES:
             yield gxe.ExpectColumnValuesToNotBeNull(**told, description=f"{band.measure} is defined; measured {show(value)}")
 
 
@@ -61,13 +58,13 @@ def _exemplify(subject: Subject, options: Validation) -> Iterator[Any]:
     """Expect of single rows what shows an example when the profile fails; warnings, as the profile decides."""
     yield gxe.ExpectTableRowCountToBeBetween(min_value=1, severity="warning")
     for name in subject.required:
-        mostly = 1.0 if name == subject.key else 1 - options.max_null_share
+        mostly = 1.0 if name in subject.key else 1 - options.max_null_share
         yield gxe.ExpectColumnValuesToNotBeNull(column=name, mostly=mostly, severity="warning")
-    yield gxe.ExpectColumnValuesToBeUnique(column=subject.key, severity="warning")
-    yield gxe.ExpectColumnValuesToBeOfType(column="item_id", type_="str", severity="warning")
-    for column, least in (("position", 0), ("amount", 0)):
+    if len(subject.key) == 1:
+        yield gxe.ExpectColumnValuesToBeUnique(column=subject.key[0], severity="warning")
+    for column in ("position", "amount"):
         if column in subject.schema:
-            yield gxe.ExpectColumnValuesToBeBetween(column=column, min_value=least, severity="warning")
+            yield gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, severity="warning")
     if subject.name == "samples":
         yield from _exemplify_labels()
 

@@ -1,6 +1,6 @@
-"""The exact profile of one table of a day, streamed by Polars in one pass; its histograms, and its deterministic row sample.
+"""The profile of one table of a day: exact counts, streamed by Polars; distributions, of rows drawn evenly where the day is large.
 
-Exact, so it is what the gate looks at; the rows are examples for the reader of the Data Docs.
+It is what the gate looks at, and what later days are compared with.
 """
 
 from collections.abc import Mapping
@@ -9,22 +9,31 @@ from typing import Any
 
 import polars as pl
 
-from components.validate.drift import Histogram, count_labels, to_histograms
+from components.settings import Validation
+from components.validate.coverage import count_distinct, sketch_ids
+from components.validate.defects import bounds
+from components.validate.histograms import Histogram, area_under_bins, count_labels, to_histogram
+from components.validate.keys import count_repeats, hash_columns
 from components.validate.subjects import Subject
 
 AS_DECLARED = "as declared"
 _GOLDEN = 11_400_714_819_323_198_485  # 2^64 / golden ratio: multiples of it, modulo 2^64, fill the range evenly (Knuth, 6.4)
-_EXAMPLES = 20
+_FLAGS = {"clicked": "num_clicks", "acted": "num_actions", "converted": "num_conversions"}
+_TWINS = ("user_id", "item_id", "exposed_at")
+_DELAYS = {"click": ("exposed_at", "clicked_at"), "conversion": ("clicked_at", "converted_at")}
 Measures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found in a table."""
+    """What was found in a table. `measures` may grow: comparisons with other tables and days are added."""
 
     measures: Measures
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
-    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    hours: list[int] = field(default_factory=list)
+    """Drawn rows in each hour of the day; impressions only."""
+    ids: Mapping[str, Any] = field(default_factory=dict)
+    """Column -> sketch of its ids."""
 
     @property
     def readable(self) -> bool:
@@ -32,69 +41,164 @@ class Measured:
         return bool(self.measures["schema"] == AS_DECLARED)
 
 
-def measure(frame: pl.LazyFrame, subject: Subject, *, sample_rows: int) -> Measured:
+def measure(frame: pl.LazyFrame, subject: Subject, options: Validation) -> Measured:
     """Measure a table of a day; the answer does not depend on the order of its rows.
 
-    Keeps in memory the distinct keys, the distinct values of the drifting columns, and the sample.
+    Keeps in memory the columns to compare of `histogram_rows` drawn rows, once more of the clicked ones, and 8 bytes a key.
     """
     found = describe_schema(frame.collect_schema(), subject)
     if found != AS_DECLARED:
         return Measured({"schema": found, "num_rows": frame.select(pl.len()).collect(engine="streaming").item()})
-    passes = (frame.select(**_counts(subject)), count_labels(frame, subject.drifting), *_samples(frame, subject, sample_rows))
-    counts, labels, rows, examples = (query.collect(engine="streaming") for query in passes)  # collect_all: no faster, a third more memory
-    measures = {"schema": found, **_rates(counts.row(0, named=True), subject)}
-    repeated = [_repeated(frame, subject)] if measures["num_repeated_keys"] else []
-    shown = rows
-    for more in [examples, *repeated]:
-        shown = pl.concat([shown, more.join(shown, on=subject.key, how="anti", nulls_equal=True)])
-    return Measured(measures, to_histograms(labels), shown.sort(subject.instant, subject.key, *subject.schema))
+    keys = count_repeats(frame, subject.key, frame.select(pl.len()).collect(engine="streaming").item())
+    passes = (frame.select(**exprs).collect(engine="streaming") for exprs in (_nulls(subject), _counts(subject)) if exprs)
+    counts = {name: value for found in passes for name, value in found.row(0, named=True).items()}
+    num_rows = counts["num_rows"]
+    measures = {"schema": found, **_shares(counts, subject)}
+    measures["num_repeated_keys"] = keys.repeated
+    if len(subject.key) == 1:
+        measures[f"{subject.key[0]}_null_share"] = keys.missing / max(num_rows, 1)
+    drawn, clicked = _draw(frame, subject, counts, options)
+    counted = {name: count_labels(drawn.lazy(), name, _labels(subject)) for name in subject.drifting}
+    histograms = {name: to_histogram(found) for name, found in counted.items()} if num_rows else {}
+    measures.update(_measure_columns(drawn, counted, subject))
+    if subject.name == "samples":
+        measures.update(_measure_leaks(counted, "clicked", "click", options))
+        measures.update(measure_leaks(clicked.lazy(), subject.drifting, "converted", "conversion", options))
+        measures.update(_measure_delays(clicked))
+    ids = {name: sketch_ids(frame, name, num_rows) for name in subject.ids}
+    distinct = {name: count_distinct(sketch) for name, sketch in ids.items()}
+    measures.update({f"{name}_rows_each": num_rows / count for name, count in distinct.items() if count})
+    return Measured(measures, histograms, _count_hours(drawn, subject), ids)
 
 
 def describe_schema(found: Mapping[str, Any], subject: Subject) -> str:
     """Return "as declared", or every column that is missing, has another type or is unknown, in one line."""
     wrong = [f"{name} is {found.get(name, 'missing')}, not {dtype}" for name, dtype in subject.schema.items() if found.get(name) != dtype]
-    unknown = [f"{name} is unknown" for name in found if name not in subject.schema and name != subject.partition]
+    unknown = [f"{name} is unknown" for name in found if name not in subject.schema and name not in subject.partition]
     return "; ".join(wrong + unknown) or AS_DECLARED
 
 
+def spread(subject: Subject) -> pl.Expr:
+    """Return an even number for each row, over all of UInt64: its instant times the golden ratio, or a hash of its key.
+
+    Rows are drawn by it: by value, never by position, and neither sorted nor hashed where they have an instant.
+    """
+    if not subject.instant:
+        return hash_columns(subject.key).fill_null(0)
+    return pl.col(subject.instant).to_physical().fill_null(0).reinterpret(signed=False) * pl.lit(_GOLDEN, pl.UInt64)
+
+
+def is_within_share(subject: Subject, share: float) -> pl.Expr:
+    """Say of a row whether it is drawn when about a share of them are; all are from 1 on."""
+    return pl.lit(value=True) if share >= 1 else spread(subject) < pl.lit(int(share * 2**64), pl.UInt64)
+
+
+def measure_leaks(rows: pl.LazyFrame, columns: tuple[str, ...], flag: str, word: str, options: Validation) -> Measures:
+    """Return `<column>_<word>_auc` of each column against the flag; nothing where either side has too few rows."""
+    return _measure_leaks({name: count_labels(rows, name, [flag]) for name in columns}, flag, word, options)
+
+
+def _nulls(subject: Subject) -> Mapping[str, pl.Expr]:
+    return {f"{name}_null_share": pl.col(name).null_count() for name in subject.required if [name] != [*subject.key]}
+
+
+def _count_ends(instants: pl.Expr) -> pl.Expr:
+    """Return 1 where all instants are the same, 2 where they differ, 0 where there is none; without a set of them."""
+    return pl.when(instants.count() == 0).then(0).otherwise(1 + (instants.min() != instants.max()).cast(pl.Int32))
+
+
 def _counts(subject: Subject) -> Mapping[str, pl.Expr]:
-    key = pl.col(subject.key)
-    nulls = {f"{name}_null_share": pl.col(name).null_count() for name in subject.required}
+    start, _ = bounds(subject.day)
     defects = {name: condition.sum() for name, condition in subject.defects.items()}
-    counts = {"num_rows": pl.len(), "num_repeated_keys": key.count() - key.drop_nulls().n_unique(), **nulls, **defects}
+    late = {"num_late": (pl.col(subject.instant) < start).sum()} if "num_after_day" in subject.defects else {}
+    counts = {"num_rows": pl.len(), **defects, **late}
     if subject.name != "samples":
         return counts
-    clicked, converted = pl.col("clicked"), pl.col("converted")
-    outcomes = {"num_clicks": clicked.sum(), "num_conversions": (clicked & converted).sum(), "num_labels": clicked.count()}
-    return {**counts, "num_cut_offs": pl.col("labelled_through").n_unique(), **outcomes}
+    flags = {name: pl.col(flag).sum() for flag, name in _FLAGS.items()}
+    flags["num_conversions"] = (pl.col("clicked") & pl.col("converted")).sum()
+    return {**counts, **flags, "num_labels": pl.col("clicked").count(), "num_cut_offs": _count_ends(pl.col("labelled_through"))}
 
 
-def _rates(counts: Measures, subject: Subject) -> Measures:
-    """Turn null counts into shares (of no rows: 0) and add the samples' CTR and CVR; a rate of nothing is None."""
-    shares = {name: counts[name] / max(counts["num_rows"], 1) for name in counts if name.endswith("_null_share")}
+def _shares(counts: Measures, subject: Subject) -> Measures:
+    """Turn null counts into shares (of no rows: 0) and add late share, CTR and CVR; a rate of nothing is None."""
+    rows = max(counts["num_rows"], 1)
+    shares: Measures = {name: counts[name] / rows for name in counts if name.endswith("_null_share")}
+    if "num_late" in counts:
+        shares["late_share"] = counts["num_late"] / rows
     if subject.name != "samples":
         return {**counts, **shares}
     clicks, conversions, labels = counts["num_clicks"], counts["num_conversions"], counts["num_labels"]
     return {**counts, **shares, "ctr": clicks / labels if labels else None, "cvr": conversions / clicks if clicks else None}
 
 
-def _samples(frame: pl.LazyFrame, subject: Subject, rows: int) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Return `rows` rows spread evenly over the day, and the first rows that have a defect; both by value, never by position.
+def _draw(frame: pl.LazyFrame, subject: Subject, counts: Measures, options: Validation) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the columns to compare of the drawn rows and, of samples, those of the clicked ones, in one pass."""
+    columns = list(dict.fromkeys([*subject.drifting, *subject.ids, *(_TWINS if subject.name == "impressions" else ())]))
+    is_drawn = is_within_share(subject, options.histogram_rows / max(counts["num_rows"], 1))
+    if subject.name != "samples":
+        drawn = frame.filter(is_drawn).select(columns).collect(engine="streaming")
+        return drawn, drawn.clear()
+    of_clicks = is_within_share(subject, options.histogram_rows / max(counts["num_clicks"], 1))
+    outcomes = dict.fromkeys(["clicked", "converted", *(name for pair in _DELAYS.values() for name in pair)])
+    rows = frame.filter(is_drawn | (pl.col("clicked") & of_clicks)).select(*columns, *outcomes, _is_drawn=is_drawn)
+    both = rows.collect(engine="streaming")
+    return both.filter("_is_drawn"), both.filter("clicked")
 
-    Rows are ranked by their instant (us) times the golden ratio modulo 1, which needs neither a hash nor a sort of the day.
-    """
-    columns = [pl.col(name) for name in subject.schema]
-    spread = pl.col(subject.instant).to_physical().fill_null(0).reinterpret(signed=False) * pl.lit(_GOLDEN, pl.UInt64)
-    missing = [pl.col(name).is_null() for name in subject.required]
-    defective = frame.filter(pl.any_horizontal(*missing, *subject.defects.values()))
-    return (
-        frame.select(columns).bottom_k(rows, by=[spread, subject.key]),
-        defective.select(columns).bottom_k(_EXAMPLES, by=[subject.instant, subject.key]),
-    )
+
+def _labels(subject: Subject) -> list[str]:
+    return ["clicked"] if subject.name == "samples" else []
 
 
-def _repeated(frame: pl.LazyFrame, subject: Subject) -> pl.DataFrame:
-    """Return the rows of the first keys that repeat: a second pass, for a day that has any."""
-    keys = frame.select(subject.key).drop_nulls().group_by(subject.key).len().filter(pl.col("len") > 1).bottom_k(_EXAMPLES, by=subject.key)
-    rows = frame.select(list(subject.schema)).join(keys, on=subject.key, how="semi")
-    return rows.collect(engine="streaming")
+def _measure_columns(drawn: pl.DataFrame, counted: Mapping[str, pl.DataFrame], subject: Subject) -> Measures:
+    """Return the values each column has, the medians of numbers, the share of the busiest id, and that of twins."""
+    rows = max(drawn.height, 1)
+    found: Measures = {f"{name}_num_values": len(labels) for name, labels in counted.items()}
+    for name in subject.drifting:
+        found.setdefault(f"{name}_null_share", drawn[name].null_count() / rows)
+        if drawn.schema[name].is_numeric() and (median := _quantile(drawn[name], 0.5)) is not None:
+            found[f"{name}_median"], found[f"{name}_p05"] = median, _quantile(drawn[name], 0.05)
+    for name in subject.ids:
+        found[f"{name}_top_share"] = _most_frequent(drawn[name]) / rows
+    if subject.name == "impressions" and "user_id" in subject.required:
+        found["twin_share"] = (drawn.height - drawn.select(_TWINS).n_unique()) / rows if drawn.height else 0.0
+    return found
+
+
+def _measure_leaks(counted: Mapping[str, pl.DataFrame], flag: str, word: str, options: Validation) -> Measures:
+    found: Measures = {}
+    for name, labels in counted.items():
+        rows, hits = (int(labels[name].sum()) for name in ("num_rows", f"num_{flag}"))
+        if min(hits, rows - hits) >= options.min_leak_positives:
+            found[f"{name}_{word}_auc"] = area_under_bins(labels, f"num_{flag}")
+    return found
+
+
+def _measure_delays(clicked: pl.DataFrame) -> Measures:
+    """Return median, 95th percentile and share of zeros of both delays; nothing where there is no outcome."""
+    found: Measures = {}
+    for word, (start, end) in _DELAYS.items():
+        delays = clicked.select(s=(pl.col(end) - pl.col(start)).dt.total_microseconds() / 1e6)["s"].drop_nulls()
+        if len(delays):
+            found[f"{word}_delay_median_s"], found[f"{word}_delay_p95_s"] = _quantile(delays, 0.5), _quantile(delays, 0.95)
+            found[f"{word}_zero_delay_share"] = (delays == 0).sum() / len(delays)
+    return found
+
+
+def _quantile(numbers: pl.Series, share: float) -> float | None:
+    """Return the number below which a share of them lies, of those that are finite."""
+    return numbers.cast(pl.Float64).filter(numbers.is_finite()).quantile(share, "nearest")
+
+
+def _most_frequent(values: pl.Series) -> int:
+    counts = values.drop_nulls().value_counts()["count"].to_list()
+    return max(counts, default=0)
+
+
+def _count_hours(drawn: pl.DataFrame, subject: Subject) -> list[int]:
+    if subject.name != "impressions":
+        return []
+    start, end = bounds(subject.day)
+    at = pl.col(subject.instant)
+    counted = drawn.filter(at.is_between(start, end, closed="left")).group_by(hour=at.dt.hour()).len()
+    found = dict(counted.iter_rows())
+    return [found.get(hour, 0) for hour in range(24)]

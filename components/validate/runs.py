@@ -32,7 +32,7 @@ def judge_batches(batches: Sequence[Batch], context: Any, *, run_name: str) -> t
     for batch in batches:
         whole = source.add_dataframe_asset(batch.suite.name).add_batch_definition_whole_dataframe("all")
         definition = gx.ValidationDefinition(name=batch.suite.name, data=whole, suite=context.suites.add(batch.suite))
-        shape = {"result_format": "COMPLETE", **({"unexpected_index_column_names": [batch.key]} if batch.key else {})}
+        shape = {"result_format": "COMPLETE", **({"unexpected_index_column_names": list(batch.key)} if batch.key else {})}
         added = context.validation_definitions.add(definition)
         outcome = added.run(batch_parameters={"dataframe": batch.frame}, result_format=shape, run_id=run_id)
         raised.extend(f"{batch.table}: {line}" for line in _read_raised(outcome))

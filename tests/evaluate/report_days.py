@@ -48,6 +48,28 @@ def ingested(kind: str) -> dict:
     return {"kind": kind, "files": [{"file": name, **counts}], **counts, "table_version": 3, "seconds": 1.5}
 
 
+def profile(seed: int) -> dict:
+    """What validate measured of drift: more with the day's number."""
+    columns = {"position": 0.01, "cat_id": 0.04, "scene": 0.09, "device": 0.02, "price": 0.03}
+    psi = {f"{column}_psi_7d": seed * value for column, value in columns.items()}
+    js = {f"{column}_js_7d": seed * value / 6 for column, value in columns.items()}
+    limits = {"psi": 0.25, "js": 0.05}
+    bands = [[name, None, limit, "warning", "drift"] for name in (*psi, *js) for what, limit in limits.items() if f"_{what}_" in name]
+    return {"tables": {"samples": {"measures": {"num_rows": 200_000, **psi, **js}, "bands": bands}}}
+
+
+def relabelled() -> dict:
+    """Two earlier days, the older one more complete."""
+    delays, shares = (1800, 3600, 21_600, 86_400, 259_200, 604_800), ((0.5, 0.6, 0.75, 0.9, 1.0, 1.0), (0.6, 0.7, 0.85, 1.0, 1.0, 1.0))
+    curves = [[{"delay_s": delay, "share": each} for delay, each in zip(delays, curve, strict=True)] for curve in shares]
+    days = (("2024-05-01", 900, curves[0]), ("2024-05-02", 870, curves[1]))
+    return {
+        "days": {day: {"clicks": 9000, "conversions": count, "completeness": curve} for day, count, curve in days},
+        "table_version": 4,
+        "seconds": 1.5,
+    }
+
+
 def whole_day(*, seed: int = 1, champion: bool = True, verdict: str = "promote", home: str = "/srv/esmm") -> dict[str, dict]:
     """All records of a day that ran to its end."""
     failure = {"severity": "warning", "table": "impressions", "expectation": "expect_column_psi", "column": "scene"}
@@ -57,12 +79,14 @@ def whole_day(*, seed: int = 1, champion: bool = True, verdict: str = "promote",
         **{f"ingest-{kind}": ingested(kind) for kind in KINDS},
         "label": {**counts, "labelled_through": "2024-05-04T00:00:00+00:00", "table_version": 5, "seconds": 2.0},
         "validate": {
+            "profile": profile(seed),
             "success": True,
             "failures": [{**failure, "expected": "<= 0.25", "found": "0.31"}],
             "docs": f"{home}/docs/day={DAY}/index.html",
             "seconds": 11.3,
         },
-        "aggregate": {"users": 8700, "items": 8300, "user_version": 5, "item_version": 6, "seconds": 3.0},
+        "relabel": relabelled(),
+        "aggregate": {"users": 8700, "items": 8300, "rolled": True, "seconds": 3.0},
         "publish": {"online_rows": {"user_activity": 8700}, "online": True, "reason": "newest day", "seconds": 2.5},
         "train": {
             "version": f"2024-05-0{seed}-a1b2c3d4e5f6",

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import polars as pl
 import pytest
 
+from components.evaluate.data_figures import completeness_figure, completeness_table, drift_figures
 from components.evaluate.figures import delay_figure, trend_figures
 from components.evaluate.plots import nice_axis
 from components.evaluate.report import ReportInputs, day_verdict, render
@@ -30,7 +31,8 @@ DRIVER = shutil.which("chromedriver")
 
 
 def inputs(records: dict, *, history=(), delays_s=NO_DELAYS, page=None) -> ReportInputs:
-    return ReportInputs(day=days.DAY, records=records, history=history, delays_s=delays_s, page=page)
+    reasons = [{"kind": "clicks", "reason": "clicked_at", "rows": 12}, {"kind": "purchases", "reason": "order_id", "rows": 1234}]
+    return ReportInputs(day=days.DAY, records=records, history=history, delays_s=delays_s, reasons=reasons, page=page)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_the_page_is_self_contained_and_the_same_each_time(page, whole):
     assert not loaded
     assert not re.findall(r"url\(|@import", page)
     outside = {attrs["href"] for tag, attrs in reader.tags if tag in ("a", "link") and not str(attrs["href"]).startswith("#")}
-    assert outside == {"data:,", "../../docs/day=2024-05-03/index.html"}
+    assert outside == {"data:,", "../../docs/day=2024-05-03/index.html", "../../docs/day=2024-05-03/index.html#drift"}
     assert render(inputs(whole)) == render(inputs(whole))
 
 
@@ -96,7 +98,7 @@ def test_section_links_lead_somewhere_and_headings_are_in_order(page):
 
 def test_charts_are_well_formed_and_described(page):
     charts = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-    assert len(charts) == 3 + 3 + 3 + 1
+    assert len(charts) == 3 + 3 + 3 + 1 + 1 + 2
     for chart in charts:
         root = ElementTree.fromstring(chart)  # noqa: S314 - our own text
         assert root.attrib["role"] == "img"
@@ -119,6 +121,41 @@ def test_accounting_follows_the_order_of_the_funnel(whole):
     text = Reader(render(inputs(dict(sorted(whole.items()))))).text
     places = [text.index(f"{kind} 202,216") for kind in days.KINDS]
     assert places == sorted(places)
+
+
+def test_rows_kept_out_are_counted_by_reason(page):
+    text = Reader(page).text
+    assert "purchases order_id 1,234" in text
+    assert "esmm quarantine 2024-05-03" in text
+
+
+def test_labels_of_earlier_days_show_how_complete_they_are(page, whole):
+    text = Reader(page).text
+    assert "2024-05-01 9,000 900 10.00% 50.0% 60.0% 75.0% 90.0% 100.0% 100.0%" in text
+    words = completeness_figure(whole["relabel"]).svg
+    assert "for the days 2024-05-01 and 2024-05-02" in words
+    assert completeness_figure({"days": {}}).missing
+    assert completeness_table({"days": {}}) is None
+
+
+def test_drift_is_drawn_for_each_day_the_worst_column_first_and_crossed_above_its_limit():
+    found = [(date(2024, 5, number), days.whole_day(seed=number) if number != 2 else {}) for number in (1, 2, 3)]
+    psi, js = drift_figures(found)
+    assert psi.note.startswith("scene drifted most, up to 0.27; crossed squares are above 0.25")
+    assert re.findall(r'text-anchor="end">([^<]+)</text>', psi.svg)[:2] == ["scene", "cat_id"]
+    assert re.findall(r'<g class="(\w+)"><title>scene, (05-\d\d): ([\d.]+)', psi.svg) == [
+        ("low", "05-01", "0.09"),
+        ("beyond", "05-03", "0.27"),
+    ]
+    assert "device, 05-03: 0.01" in js.svg
+    assert all(figure.missing for figure in drift_figures([(days.DAY, {})]))
+
+
+def test_what_later_tables_did_not_meet_is_listed_too(whole):
+    failure = {**whole["validate"]["failures"][0], "table": "item_features", "column": "item_click_count_7d_psi_7d"}
+    text = Reader(render(inputs({**whole, "validate-features": {"failures": [failure], "seconds": 1}}))).text
+    assert "Passed, with 2 expectation(s) not met" in text
+    assert "item_features expect_column_psi item_click_count_7d_psi_7d" in text
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_minus():
@@ -177,12 +214,12 @@ def test_a_day_stopped_by_validation_names_the_expectation():
     assert "evaluate has not run for this day" in text
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4, 5, 6, 7, 8, 9, 10, 11])
+@pytest.mark.parametrize("steps", [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12])
 def test_an_unfinished_day_shows_what_there_is_and_names_what_has_not_run(steps):
     records = dict(list(days.whole_day().items())[:steps])
     text = Reader(render(inputs(records))).text
-    assert ("no verdict" in text) == (steps < 11)
-    assert ("not run" in text) == (steps < 11)
+    assert ("no verdict" in text) == (steps < 12)
+    assert ("not run" in text) == (steps < 12)
 
 
 def test_an_unfinished_day_before_leaves_a_gap_not_a_zero(whole):

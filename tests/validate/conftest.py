@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,13 +10,13 @@ import pytest
 
 from components.profile import KINDS
 from components.settings import Settings
-from components.tables import EVENTS, SAMPLES
-from components.validate.batches import make_batches
+from components.tables import EVENTS, QUARANTINE, SAMPLES
+from components.validate.bands import draw_bands
 from components.validate.failures import Failure
 from components.validate.measures import measure
-from components.validate.runs import judge_batches, open_context
 from components.validate.subjects import Subject, describe_subjects
 from components.validate.suites import DayFrames, Validation, validate_day
+from components.validate.verdicts import judge as judge_measures
 
 DAY = date(2024, 5, 1)
 MIDNIGHT = datetime(2024, 5, 1, tzinfo=UTC)
@@ -44,7 +43,13 @@ NUM_IMPRESSIONS, NUM_CLICKS, NUM_ACTIONS, NUM_CONVERSIONS = 100, 20, 8, 5
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     path = tmp_path_factory.mktemp("profile") / "profile.toml"
     path.write_text(PROFILE)
-    return Settings.model_validate({"home": str(path.parent), "data": {"profile": str(path)}, "validation": {"min_impressions": 50}})
+    return Settings.model_validate(
+        {
+            "home": str(path.parent),
+            "data": {"profile": str(path)},
+            "validation": {"min_impressions": 50, "min_outcomes": 2, "min_drift_rows": 50},
+        }
+    )
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +105,15 @@ def clean(settings: Settings) -> DayFrames:
         clicks=pl.LazyFrame(events["clicks"], schema=columns["clicks"]),
         actions=pl.LazyFrame(events["actions"], schema=columns["actions"]),
         purchases=pl.LazyFrame(events["purchases"], schema=columns["purchases"]),
+        quarantine=kept_out(4 * (10 + 4), settings),
     )
+
+
+def kept_out(rows: int, settings: Settings) -> pl.LazyFrame:
+    """Return that many rows of the quarantine."""
+    numbers = range(rows)
+    values = {"file": ["part-0"] * rows, "row": numbers, "reason": ["clicked_at: missing"] * rows, "raw": ["{}"] * rows}
+    return pl.LazyFrame(values, schema=QUARANTINE.columns(settings.profile)).with_columns(kind=pl.lit("clicks"), arrived_on=DAY)
 
 
 @pytest.fixture(scope="session")
@@ -116,24 +129,21 @@ def subjects(settings: Settings) -> dict[str, Subject]:
 
 
 @pytest.fixture
-def judge(settings: Settings, subjects: dict[str, Subject], tmp_path: Path) -> Callable[..., list[Failure]]:
-    """Run the suites of one table of the day."""
+def judge(settings: Settings, subjects: dict[str, Subject]) -> Callable[..., list[Failure]]:
+    """Judge one table of the day."""
 
     def run(table: str, frame: pl.LazyFrame, **measures: Any) -> list[Failure]:
         intake = {} if table == "samples" else {"num_rows_in": 1000, "quarantined_share": 0.0, "duplicate_share": 0.0}
-        measured = measure(frame, subjects[table], sample_rows=20)
+        measured = measure(frame, subjects[table], settings.validation)
         if measured.readable:
             measured.measures.update({**intake, **measures})
-        batches = make_batches(subjects[table], measured, options=settings.validation, not_run=[])
-        failures, raised = judge_batches(batches, open_context(tmp_path / "site"), run_name="day")
-        assert not raised
-        return failures
+        return list(judge_measures(table, draw_bands(subjects[table], measured.measures, settings.validation), measured.measures))
 
     return run
 
 
 @pytest.fixture
-def validate(settings: Settings, clean: DayFrames, accounting: list[dict[str, Any]], tmp_path: Path) -> Callable[..., Validation]:
+def validate(settings: Settings, clean: DayFrames, accounting: list[dict[str, Any]]) -> Callable[..., Validation]:
     """Validate the clean day, with some of its tables or other inputs replaced."""
 
     def run(
@@ -143,7 +153,6 @@ def validate(settings: Settings, clean: DayFrames, accounting: list[dict[str, An
         accounting: list[dict[str, Any]] = accounting,
         **tables: Any,
     ) -> Validation:
-        frames, docs = replace(clean, **tables), tmp_path / "docs" / "day=D"
-        return validate_day(frames, day=DAY, accounting=accounting, history=history or [], settings=settings, docs=docs)
+        return validate_day(replace(clean, **tables), day=DAY, accounting=accounting, history=history or [], settings=settings)
 
     return run

@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow lint types format bench bench-day up down lock
+.PHONY: help setup demo test test-slow lint types format bench bench-day bench-data up down lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,10 +37,13 @@ format: setup ## rewrite to the house's format
 	ruff check --fix .
 	ruff format .
 
-bench: bench-day ## all benchmarks
+bench: bench-day bench-data ## all benchmarks
 
 bench-day: setup ## the steps of a day beside what bounds them; JSON under ESMM_HOME/bench
 	@python -m tests.benchmarks.day
+
+bench-data: setup ## the data layer at 2, 20 and 100 million impressions beside copies and DuckDB, half an hour (IMPRESSIONS=2e6)
+	@python -m tests.benchmarks.data $(if $(IMPRESSIONS),--impressions "$(IMPRESSIONS)")
 
 up: setup ## start PostgreSQL, Airflow, MLflow and the lookups
 	@esmm up

@@ -3,7 +3,6 @@
 Prints a table and writes `<ESMM_HOME>/bench/day.json`.
 """
 
-import json
 import logging
 import os
 import statistics
@@ -12,18 +11,15 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
 from components import steps
 from components.lake import Lake
-from components.records import write_text
 from components.settings import Settings, load_settings
 from components.simulate.world import simulate
 from components.tables import IMPRESSIONS, SAMPLES
+from tests.benchmarks.table import Row, report, row
 
 DAY = date(2024, 5, 2)
 ROWS = 200_000
@@ -38,18 +34,14 @@ def main() -> None:
         simulate(Path(folder) / "raw", start=DAY - timedelta(days=1), days=2, impressions_per_day=ROWS, seed=1)
         settings = load_settings()
         for day in (DAY - timedelta(days=1), DAY):
-            for step in (steps.ingest, steps.label, steps.validate, steps.aggregate):
+            for step in (steps.ingest, steps.label, steps.validate, steps.relabel, steps.aggregate):
                 step(day, settings)
         steps.train(DAY - timedelta(days=1), settings)
         results = measure(settings)
-    write_text(home / "bench" / "day.json", json.dumps(results, indent=1))
-    table = Table("name", "value", "unit", "against")
-    for row in results:
-        table.add_row(row["name"], f"{row['value']:.3g}", row["unit"], row["against"])
-    Console(width=120).print(table)
+    report(home, "day", results)
 
 
-def measure(settings: Settings) -> list[dict[str, Any]]:
+def measure(settings: Settings) -> list[Row]:
     """Return one row per ratio."""
     lake, copy = Lake(settings.lake_uri, settings.profile), settings.root / "copy.parquet"
     raw = sorted((settings.raw / "impressions" / f"day={DAY}").glob("*.parquet"))
@@ -73,11 +65,11 @@ def measure(settings: Settings) -> list[dict[str, Any]]:
     return [ratio(name, step, against, plain) for name, step, against, plain in pairs]
 
 
-def ratio(name: str, step: Callable[[], object], against: str, plain: Callable[[], object]) -> dict[str, Any]:
+def ratio(name: str, step: Callable[[], object], against: str, plain: Callable[[], object]) -> Row:
     """Time both sides in turn and return the ratio of their medians."""
     both = [(seconds(step), seconds(plain)) for _ in range(ROUNDS)]
     value = statistics.median(pair[0] for pair in both) / statistics.median(pair[1] for pair in both)
-    return {"name": name, "value": value, "unit": "x", "goal": None, "met": None, "against": against}
+    return row(name, value, "x", against)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -6,28 +6,17 @@ Exit status: 0 done, 1 the data or the gate's input says no (with the reason), 2
 import logging
 import sys
 import warnings
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components.errors import DataError, ServiceError, SettingsError
+from components.errors import DataError
 from components.settings import load_settings
-from components.terminal import Day, Instant, progress, show, show_table
+from components.terminal import Day, Instant, escaped, failure, kind_option, progress, shared, show, show_tables
 
-Command = Callable[..., Any]
-
-
-def shared(command: Command) -> Command:
-    """Add the options that every command has."""
-    for option in (
-        click.option("--settings", "path", type=click.Path(path_type=Path), help="Settings file (TOML); else ESMM_SETTINGS."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-    ):
-        command = option(command)
-    return command
+ACCOUNTING = ("kind", "file", "rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined", "warning")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -46,7 +35,7 @@ def _step_command(name: str, text: str) -> None:
 
 
 for _name, _text in {
-    "validate": "Check a day against its suites.",
+    "relabel": "Label the earlier days that a day's events may still change again.",
     "aggregate": "Compute user and item features as of the end of a day.",
     "publish": "Write a day's features to Feast, offline and online.",
 }.items():
@@ -55,14 +44,65 @@ for _name, _text in {
 
 @esmm.command()
 @click.argument("day", type=Day())
-@click.option("--kind", type=click.Choice(["impressions", "clicks", "actions", "purchases"]), help="One kind of log only.")
+@shared
+def ready(day: date, path: Path | None, as_json: bool) -> None:
+    """Say whether a day's raw logs have all arrived, and what is missing."""
+    from components import enquiries
+
+    show(enquiries.ready(day, load_settings(path)), as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@kind_option
 @shared
 def ingest(day: date, kind: Any, path: Path | None, as_json: bool) -> None:
     """Read the raw logs that arrived on a day."""
     from components import steps
 
     settings = load_settings(path)
-    show(steps.ingest_kind(day, kind, settings) if kind else steps.ingest(day, settings), as_json)
+    record = steps.ingest_kind(day, kind, settings) if kind else steps.ingest(day, settings)
+    files = [{"kind": read["kind"], **file} for read in record.get("kinds", [record]) for file in read["files"]]
+    show_tables(record, {ACCOUNTING: files}, as_json)
+    if sum(file["quarantined"] + file["conflicting_duplicates"] for file in files):
+        click.echo(f"some rows were kept out; `esmm quarantine {day}` lists them", err=True)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@kind_option
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="Rows to list.")
+@shared
+def quarantine(day: date, kind: Any, limit: int, path: Path | None, as_json: bool) -> None:
+    """List the raw rows of a day that were kept out, and why."""
+    from components import enquiries
+
+    found = enquiries.quarantine(day, load_settings(path), kind=kind, limit=limit)
+    show_tables(found, {("kind", "reason", "rows"): found["counts"], ("kind", "file", "row", "reason", "raw"): found["rows"]}, as_json)
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@click.option("--suggest", is_flag=True, help="Propose thresholds from this day and those before it instead.")
+@shared
+def validate(day: date, suggest: bool, path: Path | None, as_json: bool) -> None:
+    """Check a day against its suites."""
+    from components import checks, steps
+
+    if not suggest:
+        show(steps.validate(day, load_settings(path)), as_json)
+        return
+    proposed = checks.suggest(day, load_settings(path))
+    show({"day": str(day), "toml": proposed} if as_json else proposed, as_json)
+
+
+@esmm.command()
+@shared
+def vacuum(path: Path | None, as_json: bool) -> None:
+    """Remove the tables' files that newer versions replaced longer ago than `lake.keep`."""
+    from components import enquiries
+
+    show(enquiries.vacuum(load_settings(path)), as_json)
 
 
 @esmm.command()
@@ -172,10 +212,7 @@ def models(path: Path | None, as_json: bool) -> None:
     from components.steps import registry
 
     found = [asdict(model) for model in registry(load_settings(path)).models()]
-    if as_json:
-        show(found, as_json)
-    else:
-        show_table(("version", "day", "verdict", "aliases", "rolled_back", "reason"), found)
+    show_tables(found, {("version", "day", "verdict", "aliases", "rolled_back", "reason"): found}, as_json)
 
 
 @esmm.command()
@@ -194,9 +231,9 @@ def rollback(path: Path | None, as_json: bool) -> None:
 @shared
 def report(day: date, path: Path | None, as_json: bool) -> None:
     """Write a day's report page and print where it is."""
-    from components import steps
+    from components import enquiries
 
-    page = steps.report(day, load_settings(path))
+    page = enquiries.report(day, load_settings(path))
     show({"day": str(day), "report": str(page)}, as_json)
 
 
@@ -261,14 +298,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except SettingsError as error:
-        click.echo(f"esmm: {error}", err=True)
-        sys.exit(2)
-    except (DataError, ServiceError) as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None:
-            raise  # not about a file of the user's
-        click.echo(f"{type(error).__name__}: {error.filename}: {error.strerror}; check the path, its rights and the space left", err=True)
-        sys.exit(1)
+    except Exception as error:
+        status, message = failure(error)
+        if not status:
+            raise
+        click.echo(escaped(message, keep="\n\t"), err=True)
+        sys.exit(status)

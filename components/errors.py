@@ -16,6 +16,10 @@ class MissingInputError(DataError):
     """A step's input has not been written yet; the message names the step to run first."""
 
 
+class NotReadyError(DataError):
+    """The logs of a day have not all arrived; the message says per kind what is missing."""
+
+
 class RawLogError(DataError):
     """A raw log file as a whole cannot be read (truncated, wrong columns, no files)."""
 

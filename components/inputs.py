@@ -8,9 +8,10 @@ import polars as pl
 
 from components.errors import MissingInputError, MissingParentError, SettingsError, ValidationFailedError
 from components.lake import Lake
+from components.profile import Kind
 from components.records import Records
 from components.settings import Settings
-from components.tables import ITEM_FEATURES, SAMPLES, USER_FEATURES, check_fields
+from components.tables import EVENTS, FEATURES, SAMPLES, check_fields
 
 if TYPE_CHECKING:
     from components.checkpoints import Checkpoint, CheckpointStore
@@ -29,6 +30,11 @@ def holdout_start(day: date, settings: Settings) -> datetime:
     return midnight(day + ONE_DAY) - settings.evaluation.holdout
 
 
+def deadline(day: date, settings: Settings) -> datetime:
+    """Return the instant until which the logs of a day are waited for."""
+    return midnight(day + ONE_DAY) + settings.ingest.deadline
+
+
 def open_lake(settings: Settings) -> Lake:
     """Open the tables. Raises SettingsError where a field of the profile reads what no sample has."""
     try:
@@ -38,15 +44,43 @@ def open_lake(settings: Settings) -> Lake:
     return Lake(settings.lake_uri, settings.profile)
 
 
+def arrivals(first: date, last: date, settings: Settings) -> dict[Kind, dict[date, pl.LazyFrame]]:
+    """Read the events of each kind that arrived from `first` through `last`, by arrival day."""
+    lake = open_lake(settings)
+    days = [first + number * ONE_DAY for number in range((last - first).days + 1)]
+    return {kind: {day: lake.scan(table, day) for day in days} for kind, table in EVENTS.items()}
+
+
+def samples_as_of(run: date, day: date, settings: Settings) -> pl.LazyFrame:
+    """Read the samples of `day` with the labels that the run of a later or the same day gave them, whatever newer runs did since.
+
+    Raises MissingInputError where `day` is that of the run and is not labelled.
+    """
+    records = Records(settings.root)
+    for later in (run - number * ONE_DAY for number in range((run - day).days)):
+        relabelled = (records.read(later, "relabel") or {"days": {}})["days"].get(str(day))
+        if relabelled:
+            return open_lake(settings).scan(SAMPLES, day, version=relabelled["version"])
+    labelled = records.require(day, "label") if run == day else records.read(day, "label")
+    return open_lake(settings).scan(SAMPLES, day, version=labelled["table_version"] if labelled else None)
+
+
+def days_in_window(day: date, settings: Settings) -> list[date]:
+    """Return the earlier days whose labels the events of `day` may still change, ascending."""
+    window = settings.labels.click_window + settings.labels.conversion_window
+    return [day - number * ONE_DAY for number in range(-(-window // ONE_DAY), 0, -1)]
+
+
 def assembled(day: date, settings: Settings, *, first: datetime, end: datetime) -> pl.LazyFrame:
     """Read the samples exposed in [first, end), in time order, with the features of the day before each."""
     from components.aggregate.assembly import assemble
 
     lake = open_lake(settings)
     within = (pl.col("exposed_at") >= first) & (pl.col("exposed_at") < end)
-    samples = lake.scan(SAMPLES, first.date(), day).filter(within).sort("exposed_at", "impression_id")
-    features = (lake.scan(table, first.date() - ONE_DAY, day - ONE_DAY) for table in (USER_FEATURES, ITEM_FEATURES))
-    return assemble(samples, *features)
+    days = (first.date() + number * ONE_DAY for number in range((day - first.date()).days + 1))
+    samples = pl.concat([samples_as_of(day, known, settings) for known in days]).filter(within)  # each day is stored in time order
+    features = {table: lake.scan(table, first.date() - ONE_DAY, day - ONE_DAY) for table in FEATURES}
+    return assemble(samples, features, category=settings.profile.category)
 
 
 def parent_of(day: date, store: "CheckpointStore", settings: Settings) -> "Checkpoint | None":

@@ -4,6 +4,7 @@ A profile is a TOML file in `infra/profiles/`. Its `[settings]` table holds the 
 (windows, bands, margins); the settings file and the environment override them.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,37 @@ class Source(Section):
     """CSV only."""
 
 
+class Arrival(Section):
+    """Which of a kind's logs must be there before a day counts as delivered. What is empty is not asked for."""
+
+    hours: str = ""
+    """UTC hours in which events must have happened, such as `0-23` or `0-5,8`."""
+    files: str = ""
+    """Name of an hour's file as a glob, with `{hour}` where the two digits of the hour stand: one must exist for each of `hours`."""
+    marker: str = ""
+    """A file that the sender writes last, such as `_SUCCESS`."""
+
+    @property
+    def needed_hours(self) -> tuple[int, ...]:
+        """The hours asked for, ascending."""
+        spans = [part.split("-") for part in self.hours.split(",")] if self.hours else []
+        return tuple(sorted({hour for span in spans for hour in range(int(span[0]), int(span[-1]) + 1)}))
+
+    @field_validator("hours")
+    @classmethod
+    def _hours(cls, hours: str) -> str:
+        spans = [re.fullmatch(r"(\d\d?)(?:-(\d\d?))?", part) for part in hours.split(",")] if hours else []
+        if not all(span and int(span[1]) <= int(span[2] or span[1]) <= 23 for span in spans):
+            raise ValueError("expected hours from 0 to 23 such as 0-23 or 0-5,8")
+        return hours
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.files and ("{hour}" not in self.files or not self.hours):
+            raise ValueError("files needs {hour} in it, and hours")
+        return self
+
+
 class ModelField(Section):
     """One input of the model, read from a column of the assembled samples."""
 
@@ -112,8 +144,16 @@ class Profile(Section):
     clicks: Source
     purchases: Source
     actions: Source | None = None
+    arrival: dict[Kind, Arrival] = {}
+    """When a kind counts as delivered; a kind that is not here, as soon as its folder has a file."""
     category: str = ""
     """Context column that holds an item's category; empty where the set has none."""
+    shop: str = ""
+    """Context column that holds an item's shop; empty where the set has none."""
+    brand: str = ""
+    """Context column that holds an item's brand; empty where the set has none."""
+    price: str = ""
+    """Context column that holds an item's price, a number; empty where the set has none."""
     slices: tuple[str, ...] = ()
     """Columns of the samples by which metrics are also reported."""
     fields: tuple[ModelField, ...]
@@ -141,7 +181,7 @@ class Profile(Section):
         return {field.vocabulary: owners[field.vocabulary] for field in self.fields}
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_sources(self) -> Self:
         for kind in self.kinds:
             source: Source = getattr(self, kind)
             required = canonical_columns(kind) - _OPTIONAL[kind]
@@ -153,6 +193,12 @@ class Profile(Section):
                 raise ValueError(f"[{kind}.context]: only impressions carry context columns")
         if taken := sorted(self.context.keys() & (canonical_columns("impressions") | _OUTCOMES | _STAMPS)):
             raise ValueError(f"[impressions.context] names columns that samples or features already have: {', '.join(taken)}")
+        if unknown := sorted(self.arrival.keys() - set(self.kinds)):
+            raise ValueError(f"arrival names kinds that the profile does not have: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
         names = [field.name for field in self.fields]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"fields repeat {', '.join(repeated)}")
@@ -160,8 +206,16 @@ class Profile(Section):
         for field in self.fields:
             if field.vocabulary not in owners:
                 raise ValueError(f"field {field.name} shares table {field.table}, which no field owns; name one of {sorted(owners)}")
-        if self.category and self.category not in self.context:
-            raise ValueError(f"category {self.category} is not a context column of the impressions")
+        return self
+
+    @model_validator(mode="after")
+    def _check_roles(self) -> Self:
+        for role in ("category", "shop", "brand", "price"):
+            column = getattr(self, role)
+            if column and column not in self.context:
+                raise ValueError(f"{role} {column} is not a context column of the impressions")
+        if self.price and self.context[self.price] not in ("integer", "float"):
+            raise ValueError(f"price {self.price}: expected a context column of integers or floats, found {self.context[self.price]}")
         return self
 
 

@@ -4,14 +4,20 @@ They are how a step knows that its input was made, and what the report and the d
 """
 
 import json
+import logging
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from components.errors import DataError, MissingInputError
+from components.settings import Settings
 
+log = logging.getLogger("esmm")
 Record = dict[str, Any]
 
 
@@ -87,3 +93,19 @@ class Records:
 
 def _command(day: date, step: str) -> str:
     return f"esmm {step.split('-', maxsplit=1)[0]} {day}"
+
+
+@contextmanager
+def recorded(day: date, name: str, settings: Settings) -> Iterator[Record]:
+    """Time a step, and keep and log its record once its body is done. A failure leaves no record, not even of an earlier run."""
+    started = time.perf_counter()
+    record: Record = {"day": str(day), "step": name}
+    try:
+        yield record
+    except Exception:
+        Records(settings.root).remove(day, name)
+        raise
+    record["seconds"] = round(time.perf_counter() - started, 2)
+    Records(settings.root).write(day, name, record)
+    numbers = {key: value for key, value in record.items() if isinstance(value, int | str) and key not in ("day", "step", "seconds")}
+    log.info("%s %s: %s, %.1f s", name, day, ", ".join(f"{key} {value}" for key, value in numbers.items()), record["seconds"])

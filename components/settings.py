@@ -47,6 +47,10 @@ class LakeSettings(Section):
 
     uri: str = ""
     """A directory or an `s3://` URI; `<home>/lake` when empty. S3 credentials come from the AWS_* environment."""
+    file_rows: int = Field(default=4_000_000, ge=1)
+    """Rows of one data file at most, and so of what a step sorts at once."""
+    keep: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    """How long `esmm vacuum` keeps files that newer versions have replaced: what a rerun of an older day reads."""
 
 
 class Database(Section):
@@ -61,6 +65,8 @@ class Ingest(Section):
 
     chunk_rows: int = Field(default=500_000, ge=1)
     """Rows held at once while a raw file is read."""
+    deadline: timedelta = Field(default=timedelta(hours=12), ge=timedelta(0))
+    """How long after a day's end its logs are waited for."""
 
 
 class Labels(Section):
@@ -75,10 +81,8 @@ class Labels(Section):
 class Aggregate(Section):
     """User and item features."""
 
-    history_days: int = Field(default=30, ge=7)
-    """Events of this many days make the features of a day."""
     list_length: int = Field(default=50, ge=1)
-    """Entries kept of a user's recently clicked items and categories."""
+    """Entries kept of each of a user's lists: what was clicked, acted on, bought, and all of these."""
     prior_impressions: float = Field(default=100.0, gt=0)
     """Strength, in impressions, of the overall click rate in a smoothed click rate."""
     prior_clicks: float = Field(default=20.0, gt=0)
@@ -96,17 +100,61 @@ class Validation(Section):
     """Purchases that arrived on the day. At 0 a day without any is a warning, not the end of it."""
     max_null_share: Share = 0.05
     """Of a required column; a key is never null."""
+    max_null_rise: Share = 0.1
+    """Null share of a column less its mean of the last 7 days; a warning above."""
     max_quarantined_share: Share = 0.05
     max_duplicate_share: Share = 0.5
     """A warning above."""
+    max_duplicate_rise: Share = 0.1
+    """Duplicate share less its mean of the last 7 days; a warning above."""
+    max_late_share: Share = 0.2
+    """Of a day's events, those that happened before it; critical above for impressions, a warning for the others."""
+    max_twin_share: Share = 0.1
+    """Impressions that differ from another one in their key alone; where the set has users."""
+    max_user_share: Share = 0.3
+    """Impressions of the busiest user."""
+    max_missing_hours: int = Field(default=0, ge=0, le=24)
+    """Hours without an impression, although each of the last 7 days had some."""
     ctr_band: Band = (0.0005, 0.5)
     cvr_band: Band = (0.0005, 0.95)
-    count_ratio_band: Band = (0.2, 5.0)
+    rate_ratio_band: Band = (0.4, 2.5)
+    """CTR, CVR and the credited shares of clicks and purchases over their means of the last 7 days."""
+    click_delay_band_s: Band = (0.0, 86_400.0)
+    """Median seconds from exposure to click."""
+    conversion_delay_band_s: Band = (0.0, 604_800.0)
+    """Median seconds from click to conversion."""
+    delay_ratio_band: Band = (0.1, 10.0)
+    """Median (critical) and 95th percentile (a warning) of both delays over their means of the last 7 days."""
+    max_zero_delay_share: Share = 0.5
+    """Clicks, and conversions, without any delay; a warning above."""
+    count_ratio_band: Band = (0.5, 2.0)
     """Rows of a table over their mean of the last 7 days; a warning outside."""
+    median_ratio_band: Band = (0.2, 5.0)
+    """Median of a number over its mean of the last 7 days."""
     max_psi: float = Field(default=0.25, ge=0)
-    """Population stability index of a context column against the last 7 days; a warning above."""
+    """Population stability index of a column against yesterday and against the last 7 days; a warning above."""
+    critical_psi: float = Field(default=5.0, ge=0)
+    """The same, critical above: hardly a value in common."""
+    max_js: Share = 0.05
+    """Jensen-Shannon divergence (bits) of a column against yesterday and against the last 7 days; a warning above."""
+    min_drift_rows: int = Field(default=1000, ge=1)
+    """Rows of a table, on the day and in the mean of the days before, below which no distributions are compared: chance moves them."""
+    max_new_share: Share = 0.05
+    """Rows with a value that is common on the day and was on none of the last 7 days; a warning above."""
+    rows_each_ratio_band: Band = (0.4, 2.5)
+    """Samples per distinct user, and per item, over their means of the last 7 days."""
+    coverage_ratio_band: Band = (0.3, 100.0)
+    """Share of the day's user and item ids that yesterday had, over its mean of the last 7 days."""
+    max_auc: float = Field(default=0.95, gt=0.5, le=1)
+    """AUC of a single column against clicks, and against conversions among clicks: above, it tells the label."""
+    min_leak_positives: int = Field(default=100, ge=10)
+    """Positives, and negatives, below which no column is accused."""
+    min_outcomes: int = Field(default=30, ge=1)
+    """Mean outcomes a day below which their rates and delays are not compared with earlier days."""
+    histogram_rows: int = Field(default=500_000, ge=1)
+    """Rows by which distributions are judged; of larger days, as many are drawn evenly."""
     sample_rows: int = Field(default=20_000, ge=1)
-    """Rows of the deterministic sample shown to Great Expectations."""
+    """Rows of a failing table shown to Great Expectations."""
 
 
 class Model(Section):

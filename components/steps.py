@@ -5,34 +5,45 @@ steps: each costs seconds, and a terminal or a scheduler pays only for the step 
 """
 
 import logging
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from components.errors import DataError, MissingInputError, ValidationFailedError
-from components.inputs import ONE_DAY, assembled, holdout_start, midnight, open_lake, parent_of, require_valid, require_verdict, with_scores
+from components.checks import check_features, check_predictions, week_before
+from components.disk import scratch_folder
+from components.enquiries import report
+from components.errors import DataError, ValidationFailedError
+from components.inputs import (
+    ONE_DAY,
+    arrivals,
+    assembled,
+    days_in_window,
+    holdout_start,
+    midnight,
+    open_lake,
+    parent_of,
+    require_valid,
+    require_verdict,
+    samples_as_of,
+    with_scores,
+)
 from components.profile import Kind
-from components.records import Record, Records, write_text
+from components.records import Record, Records, recorded
 from components.settings import Settings
 from components.tables import (
     ACTIONS,
     CLICKS,
     EVENTS,
+    FEATURES,
     IMPRESSIONS,
-    ITEM_FEATURES,
+    OUTCOMES,
     PREDICTIONS,
     PURCHASES,
     QUARANTINE,
     SAMPLES,
-    USER_FEATURES,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("esmm")
 Progress = Callable[[int], None]
-STEPS = ("ingest", "label", "validate", "aggregate", "publish", "train", "evaluate", "promote")
+STEPS = ("ingest", "label", "validate", "relabel", "aggregate", "publish", "train", "evaluate", "promote")
 _SUMS = ("rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined")
 
 
@@ -55,25 +66,33 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
 
     A kind that the profile does not declare has no logs and no rows.
     """
+    from components.ingest.arrival import require_files, require_hours
+    from components.ingest.columns import Target
     from components.ingest.logs import read_day
 
     if kind not in settings.profile.kinds:
         return {"day": str(day), "kind": kind, "files": [], **dict.fromkeys(_SUMS, 0), "seconds": 0.0}
-    with _step(day, f"ingest-{kind}", settings) as record, _scratch(settings) as scratch:
+    with recorded(day, f"ingest-{kind}", settings) as record, scratch_folder(settings.root / "scratch") as scratch:
         lake = open_lake(settings)
-        folder = settings.raw / kind / f"day={day}"
-        logs = read_day(folder, kind, day, profile=settings.profile, scratch=scratch, chunk_rows=settings.ingest.chunk_rows)
+        folder, target = settings.raw / kind / f"day={day}", Target(kind, day, settings.profile)
+        require_files(folder, target)
+        bounds = {"chunk_rows": settings.ingest.chunk_rows, "file_rows": settings.lake.file_rows}
+        logs = read_day(folder, target, scratch=scratch, **bounds)
         for accounting in logs.accounting:
             accounting.check()
+        require_hours(folder, target, logs.hours)
         record["quarantine_version"] = lake.replace(QUARANTINE, day, logs.quarantined, kind=kind)
         record["table_version"] = lake.replace(EVENTS[kind], day, logs.accepted)
         files = [asdict(accounting) for accounting in logs.accounting]
-        record.update({"kind": kind, "files": files, **{name: sum(file[name] for file in files) for name in _SUMS}})
+        sums = {name: sum(file[name] for file in files) for name in _SUMS}
+        record.update({"kind": kind, "files": files, "hours": list(logs.hours), **sums})
     return record
 
 
 def label(day: date, settings: Settings, *, labelled_through: datetime | None = None) -> Record:
     """Join the day's impressions with what followed them before the cut-off (default: the day's end) into samples."""
+    from components.label.events import Labelling
+    from components.label.outcomes import trace_completeness
     from components.label.samples import label_samples
 
     cut_off = labelled_through or midnight(day + ONE_DAY)
@@ -82,21 +101,22 @@ def label(day: date, settings: Settings, *, labelled_through: datetime | None = 
     records = Records(settings.root)
     for kind in settings.profile.kinds:
         records.require(day, f"ingest-{kind}")
-    with _step(day, "label", settings) as record:
+    with recorded(day, "label", settings) as record, scratch_folder(settings.root / "scratch") as scratch:
         lake = open_lake(settings)
-        eve = (cut_off - timedelta(microseconds=1)).date()
-        events = (lake.scan(table, day, eve) for table in (IMPRESSIONS, CLICKS, ACTIONS, PURCHASES))
-        samples = label_samples(*events, day=day, labelled_through=cut_off, windows=settings.labels)
-        record["table_version"] = lake.replace(SAMPLES, day, samples)
-        outcomes = {"clicks": "clicked", "actions": "acted", "conversions": "converted"}
-        sums = [pl.len().alias("samples"), *(pl.col(column).sum().alias(name) for name, column in outcomes.items())]
-        record.update(lake.scan(SAMPLES, day).select(sums).collect(engine="streaming").row(0, named=True))
+        logs = arrivals(day, (cut_off - timedelta(microseconds=1)).date(), settings)
+        labelling = Labelling(day, cut_off, settings.labels)
+        samples = label_samples(logs, labelling, file_rows=settings.lake.file_rows, scratch=scratch)
+        version = record["table_version"] = lake.replace(SAMPLES, day, samples)
+        written = lake.scan(SAMPLES, day, version=version)
+        record["samples"] = written.select(pl.len()).collect().item()
+        record.update(trace_completeness(written, conversion_window=settings.labels.conversion_window))
         record.update({"labelled_through": cut_off.isoformat(), "fingerprint": lake.fingerprint(SAMPLES, day)})
     return record
 
 
 def validate(day: date, settings: Settings) -> Record:
     """Check the day against its suites; raises ValidationFailedError when a critical expectation fails."""
+    from components.validate.docs import write_docs
     from components.validate.suites import DayFrames, validate_day
 
     records = Records(settings.root)
@@ -104,44 +124,75 @@ def validate(day: date, settings: Settings) -> Record:
     lake = open_lake(settings)
     has_actions = "actions" in settings.profile.kinds
     frames = DayFrames(
-        samples=lake.scan(SAMPLES, day),
+        samples=samples_as_of(day, day, settings),
         impressions=lake.scan(IMPRESSIONS, day),
         clicks=lake.scan(CLICKS, day),
         purchases=lake.scan(PURCHASES, day),
         actions=lake.scan(ACTIONS, day) if has_actions else None,
+        quarantine=lake.scan(QUARANTINE, day),
     )
     accounting = [records.require(day, f"ingest-{kind}") for kind in settings.profile.kinds]
-    before = [records.read(day - number * ONE_DAY, "validate") for number in range(1, 8)]
-    history = [found["profile"] for found in before if found and found["success"]]
     docs = settings.root / "docs" / f"day={day}"
-    with _step(day, "validate", settings) as record:
+    with recorded(day, "validate", settings) as record:
         record["fingerprint"] = fingerprint
-        verdict = validate_day(frames, day=day, accounting=accounting, history=history, settings=settings, docs=docs)
+        history = [found["profile"] for found in week_before(day, "validate", settings) if found["success"]]
+        verdict = validate_day(frames, day=day, accounting=accounting, history=history, settings=settings)
+        failing = {failure.table for failure in verdict.failures if failure.severity == "critical"}
+        shown = {name: frame for name, frame in vars(frames).items() if name in failing and frame is not None}
+        index, verdict.failures = write_docs([verdict.profile], verdict.failures, docs, frames=shown, settings=settings)
         failures = [asdict(failure) for failure in verdict.failures]
-        record.update({"success": verdict.success, "failures": failures, "profile": verdict.profile, "docs": str(verdict.docs_index)})
+        record.update({"success": verdict.success, "failures": failures, "profile": verdict.profile, "docs": str(index)})
     for failure in verdict.failures:
         log.warning("validate %s: %s", day, failure)
     if not verdict.success:
-        critical = "; ".join(str(failure) for failure in verdict.failures if failure.severity == "critical")
         raise ValidationFailedError(
-            f"validate {day}: {critical}. Data Docs: {verdict.docs_index}. Mend the logs or the band, then rerun from ingest"
+            f"validate {day}: {verdict.reason}. Data Docs: {index}. Mend the logs or the band, then rerun from ingest"
         )
     return record
 
 
-def aggregate(day: date, settings: Settings) -> Record:
-    """Compute user and item features as of the end of `day` from the samples of the history window."""
-    from components.aggregate.features import item_features, user_features
+def relabel(day: date, settings: Settings) -> Record:
+    """Label the earlier days that `day`'s events may still change again, as of the end of `day`; keep what became known.
+
+    Days without samples are left alone. Each day is replaced in one commit; the outcomes that `day` brought go to `outcomes`.
+    """
+    from components.label.events import Labelling
+    from components.label.outcomes import learn_outcomes, trace_completeness
+    from components.label.samples import label_samples
 
     require_valid(day, settings)
-    with _step(day, "aggregate", settings) as record:
-        lake, options = open_lake(settings), settings.aggregate
-        samples = lake.scan(SAMPLES, day - (options.history_days - 1) * ONE_DAY, day)
-        users = user_features(samples, day=day, options=options, category=settings.profile.category)
-        record["user_version"] = lake.replace(USER_FEATURES, day, users)
-        record["item_version"] = lake.replace(ITEM_FEATURES, day, item_features(samples, day=day, options=options))
-        for name, table in (("users", USER_FEATURES), ("items", ITEM_FEATURES)):
-            record[name] = lake.scan(table, day).select(pl.len()).collect().item()
+    with recorded(day, "relabel", settings) as record:
+        lake, known, cut_off = open_lake(settings), Records(settings.root), midnight(day + ONE_DAY)
+        earlier = [when for when in days_in_window(day, settings) if known.read(when, "label")]
+        logs, learned, record["days"] = arrivals(min([*earlier, day]), day, settings), [], {}
+        for when in earlier:
+            labelling = Labelling(when, cut_off, settings.labels)
+            with scratch_folder(settings.root / "scratch") as scratch:
+                samples = label_samples(logs, labelling, file_rows=settings.lake.file_rows, scratch=scratch)
+                version = lake.replace(SAMPLES, when, samples)
+            after = lake.scan(SAMPLES, when, version=version)
+            learned.append(learn_outcomes(after, samples_as_of(day - ONE_DAY, when, settings)))
+            traced = trace_completeness(after, conversion_window=settings.labels.conversion_window)
+            record["days"][str(when)] = {"version": version, "labelled_through": cut_off.isoformat(), **traced}
+        learned.append(learn_outcomes(samples_as_of(day, day, settings), None))
+        record["table_version"] = lake.replace(OUTCOMES, day, learned)
+        record["fingerprint"] = known.require(day, "label")["fingerprint"]
+    return record
+
+
+def aggregate(day: date, settings: Settings) -> Record:
+    """Compute the features as of the end of `day`, from those of the day before where they still stand; relabels first if that is due."""
+    from components.aggregate.snapshots import Snapshots
+
+    require_valid(day, settings)
+    records = Records(settings.root)
+    relabelled = records.read(day, "relabel")
+    if relabelled is None or relabelled.get("fingerprint") != records.require(day, "label")["fingerprint"]:
+        relabel(day, settings)
+    with recorded(day, "aggregate", settings) as record:
+        snapshots = Snapshots(open_lake(settings), records, settings, lambda when: samples_as_of(when, when, settings))
+        record.update(snapshots.write(day))
+        check_features(day, settings)
     return record
 
 
@@ -151,9 +202,9 @@ def publish(day: date, settings: Settings) -> Record:
 
     Records(settings.root).require(day, "aggregate")
     require_valid(day, settings)
-    with _step(day, "publish", settings) as record:
+    with recorded(day, "publish", settings) as record:
         lake = open_lake(settings)
-        published = publish_day(day, lake.scan(USER_FEATURES, day), lake.scan(ITEM_FEATURES, day), settings=settings)
+        published = publish_day(day, {table: lake.scan(table, day) for table in FEATURES}, settings=settings)
         record.update(asdict(published))
     return record
 
@@ -165,7 +216,7 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
 
     Records(settings.root).require(day, "aggregate")
     require_valid(day, settings)
-    with _step(day, "train", settings) as record:
+    with recorded(day, "train", settings) as record:
         store, lake = CheckpointStore(settings.root), open_lake(settings)
         parent = parent_of(day, store, settings)
         first = holdout_start(day - ONE_DAY, settings) if parent else midnight(day)
@@ -176,7 +227,7 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
                 f"train {day}: expected samples exposed from {first} to the holdout at {end}, found none; begin with a later day"
             )
         challenger = fine_tune(rows, parent, profile=settings.profile, settings=settings, progress=progress)
-        versions = {table.name: lake.version(table) for table in (SAMPLES, USER_FEATURES, ITEM_FEATURES)}
+        versions = {table.name: lake.version(table) for table in (SAMPLES, *FEATURES)}
         manifest = {**challenger.manifest, "day": str(day), "rows_from": first.isoformat(), "table_versions": versions}
         record["version"] = store.save(day, replace(challenger, manifest=manifest))
         record.update({key: manifest[key] for key in ("rows", "clicks", "conversions", "parent", "rows_from")})
@@ -192,7 +243,7 @@ def evaluate(day: date, settings: Settings) -> Record:
     challenger = Records(settings.root).require(day, "train")["version"]
     require_valid(day, settings)
     require_verdict(day - ONE_DAY, settings)
-    with _step(day, "evaluate", settings) as record:
+    with recorded(day, "evaluate", settings) as record:
         store, lake = CheckpointStore(settings.root), open_lake(settings)
         standing = registry(settings).champion_before(day)
         versions = {"challenger": challenger, **({"champion": standing.version} if standing else {})}
@@ -203,6 +254,7 @@ def evaluate(day: date, settings: Settings) -> Record:
         }
         predictions = [frame.with_columns(role=pl.lit(role), model_version=pl.lit(versions[role])) for role, frame in scores.items()]
         record["table_version"] = lake.replace(PREDICTIONS, day, pl.concat(predictions).lazy())
+        check_predictions(day, rows, settings)
         scored = with_scores(rows, scores, settings)
         record.update(compare(scored, settings=settings, slices=settings.profile.slices))
         for role, version in versions.items():
@@ -218,7 +270,7 @@ def promote(day: date, settings: Settings) -> Record:
     evaluation = Records(settings.root).require(day, "evaluate")
     require_valid(day, settings)
     challenger = evaluation["models"]["challenger"]["version"]
-    with _step(day, "promote", settings) as record:
+    with recorded(day, "promote", settings) as record:
         models, store = registry(settings), CheckpointStore(settings.root)
         manifest = store.verify(challenger)
         tags = {"settings": manifest["settings"], "rows": manifest["rows"], "samples_version": manifest["table_versions"]["samples"]}
@@ -235,30 +287,9 @@ def promote(day: date, settings: Settings) -> Record:
     return record
 
 
-def report(day: date, settings: Settings) -> Path:
-    """Write the day's report page from what its steps recorded; returns its path."""
-    from components.evaluate.report import ReportInputs, render
-
-    records = Records(settings.root)
-    days = [known for known in records.days() if known <= day]
-    if day not in days:
-        raise MissingInputError(f"{records.folder}: nothing has run for {day}; run `esmm run {day}` first")
-    delays = (
-        open_lake(settings)
-        .scan(SAMPLES, day)
-        .filter("converted")
-        .select((pl.col("converted_at") - pl.col("clicked_at")).dt.total_seconds())
-    )
-    found = [(known, records.read_day(known)) for known in days]
-    path = settings.root / "reports" / f"day={day}" / "index.html"
-    inputs = ReportInputs(day=day, records=found[-1][1], history=found[:-1], delays_s=delays.collect().to_series(), page=path)
-    write_text(path, render(inputs))
-    return path
-
-
 def run_day(day: date, settings: Settings, *, progress: Progress | None = None) -> Record:
     """Run all steps of a day in order; returns the record of the last."""
-    for step in (ingest, label, validate, aggregate, publish):
+    for step in (ingest, label, validate, relabel, aggregate, publish):
         step(day, settings)
     train(day, settings, progress=progress)
     evaluate(day, settings)
@@ -283,30 +314,3 @@ def _flat_metrics(evaluation: Record) -> dict[str, float]:
         if model[f"{task}_auc"] and model[f"{task}_auc"].get("value") is not None
     }
     return {**auc, **{name: float(evaluation[name]) for name in ("rows", "clicks", "conversions")}}
-
-
-@contextmanager
-def _step(day: date, name: str, settings: Settings) -> Iterator[Record]:
-    """Time a step, and keep and log its record once its body is done. A failure leaves no record, not even of an earlier run."""
-    started = time.perf_counter()
-    record: Record = {"day": str(day), "step": name}
-    try:
-        yield record
-    except Exception:
-        Records(settings.root).remove(day, name)
-        raise
-    record["seconds"] = round(time.perf_counter() - started, 2)
-    Records(settings.root).write(day, name, record)
-    numbers = {key: value for key, value in record.items() if isinstance(value, int | str) and key not in ("day", "step", "seconds")}
-    log.info("%s %s: %s, %.1f s", name, day, ", ".join(f"{key} {value}" for key, value in numbers.items()), record["seconds"])
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """Give an empty folder under the home, gone afterwards."""
-    settings.root.joinpath("scratch").mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=settings.root / "scratch"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,9 @@
 
 Keyed on `ds` (or the `day` parameter of a manual run), never on the data interval: only `ds` is the same day in scheduled, backfilled and
 manual runs. Airflow's order is an optimisation; each step finds its inputs by day and refuses when they are missing.
+
+`arrived` looks every five minutes whether the day's logs are all there, and fails at once, without a retry, where they are not and
+`ingest.deadline` has passed.
 """
 
 # mypy: disable-error-code="untyped-decorator, call-overload"
@@ -17,17 +20,70 @@ ON_BAD_DATA_FAIL = ExceptionRetryPolicy(
     rules=[RetryRule(exception=f"components.errors.{name}", action=RetryAction.FAIL) for name in ("DataError", "SettingsError")]
 )
 IN_ORDER = {"depends_on_past": True, "ignore_first_depends_on_past": True}
+WAITING = {"mode": "reschedule", "poke_interval": timedelta(minutes=5)}  # takes no slot between two looks
 
 
-def run_step(name: str, day: str, **options: object) -> None:
-    """Run one step of a day."""
+def run_step(name: str, day: str, *, module: str = "steps", **options: object) -> object:
+    """Run one step of a day; returns what it returns."""
     from datetime import date
+    from importlib import import_module
 
-    from components import errors, settings, steps
+    from components import errors, settings
 
     if not day:
         raise errors.SettingsError("""this run names no day; trigger it with --conf '{"day": "YYYY-MM-DD"}' or with --logical-date""")
-    getattr(steps, name)(date.fromisoformat(day), settings=settings.load_settings(), **options)
+    step = getattr(import_module(f"components.{module}"), name)
+    return step(date.fromisoformat(day), settings=settings.load_settings(), **options)
+
+
+@task.sensor(**WAITING)
+def arrived(day: str) -> bool:
+    return bool(run_step("arrived", day, module="enquiries"))
+
+
+@task(max_active_tis_per_dagrun=2)
+def ingest(day: str, kind: str) -> None:
+    run_step("ingest_kind", day, kind=kind)
+
+
+@task
+def label(day: str) -> None:
+    run_step("label", day)
+
+
+@task(retries=0)
+def validate(day: str) -> None:
+    run_step("validate", day)
+
+
+@task(**IN_ORDER)
+def relabel(day: str) -> None:
+    run_step("relabel", day)
+
+
+@task(**IN_ORDER)
+def aggregate(day: str) -> None:
+    run_step("aggregate", day)
+
+
+@task(pool="publish")
+def publish(day: str) -> None:
+    run_step("publish", day)
+
+
+@task(pool="trainer", **IN_ORDER)
+def train(day: str) -> None:
+    run_step("train", day)
+
+
+@task(wait_for_downstream=True, ignore_first_depends_on_past=True)  # the verdict on D-1 decides the champion that D is compared with
+def evaluate(day: str) -> None:
+    run_step("evaluate", day)
+
+
+@task
+def promote(day: str) -> None:
+    run_step("promote", day)
 
 
 @dag(
@@ -41,42 +97,11 @@ def run_step(name: str, day: str, **options: object) -> None:
     doc_md=__doc__,
 )
 def esmm_daily() -> None:
-    @task(max_active_tis_per_dagrun=2)
-    def ingest(day: str, kind: str) -> None:
-        run_step("ingest_kind", day, kind=kind)
-
-    @task
-    def label(day: str) -> None:
-        run_step("label", day)
-
-    @task(retries=0)
-    def validate(day: str) -> None:
-        run_step("validate", day)
-
-    @task(**IN_ORDER)
-    def aggregate(day: str) -> None:
-        run_step("aggregate", day)
-
-    @task(pool="publish")
-    def publish(day: str) -> None:
-        run_step("publish", day)
-
-    @task(pool="trainer", **IN_ORDER)
-    def train(day: str) -> None:
-        run_step("train", day)
-
-    @task(wait_for_downstream=True, ignore_first_depends_on_past=True)  # the verdict on D-1 decides the champion that D is compared with
-    def evaluate(day: str) -> None:
-        run_step("evaluate", day)
-
-    @task
-    def promote(day: str) -> None:
-        run_step("promote", day)
-
-    ready = aggregate(DAY)
-    ingest.partial(day=DAY).expand(kind=list(KINDS)) >> label(DAY) >> validate(DAY) >> ready
-    ready >> publish(DAY)
-    ready >> train(DAY) >> evaluate(DAY) >> promote(DAY)
+    """Draw the day."""
+    features = aggregate(DAY)
+    arrived(DAY) >> ingest.partial(day=DAY).expand(kind=list(KINDS)) >> label(DAY) >> validate(DAY) >> relabel(DAY) >> features
+    features >> publish(DAY)
+    features >> train(DAY) >> evaluate(DAY) >> promote(DAY)
 
 
 esmm_daily()

@@ -1,16 +1,24 @@
 """The command line: exit statuses, what goes to stdout, and the messages a person reads."""
 
+import errno
 import json
 import shutil
+import sqlite3
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from deltalake.exceptions import DeltaError
 
+from components import steps
 from components.cli import main
+from components.inputs import open_lake
 from components.records import Records
 from components.settings import Settings
+from components.tables import CLICKS
+from components.terminal import escaped, shortened
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -59,6 +67,9 @@ def test_wrong_usage_is_status_2_and_says_what_is_wrong(
         (["promote", "2024-05-01"], "run `esmm evaluate 2024-05-01` first"),
         (["report", "2024-05-01"], "run `esmm run 2024-05-01` first"),
         (["ingest", "2031-01-01"], "2031-01-01"),
+        (["quarantine", "2024-05-01"], "run `esmm ingest 2024-05-01` first"),
+        (["relabel", "2024-05-01"], "run `esmm validate 2024-05-01` first"),
+        (["validate", "2024-05-01", "--suggest"], "`esmm validate"),
         (["lookup", "user", "1"], "nothing has been published"),
     ],
 )
@@ -124,6 +135,91 @@ def test_the_accounting_is_what_the_simulated_faults_were(
         assert found == truth
 
 
+def test_a_ready_day_says_so_and_a_missing_one_what_is_missing(capsys: pytest.CaptureFixture[str], shop_settings: Settings) -> None:
+    assert run_json(capsys, "ready", "2024-05-01") == {"day": "2024-05-01", "ready": True}
+    status, out, err = run(capsys, "ready", "2024-05-04")
+    assert (status, out) == (1, "")
+    folder = shop_settings.raw / "impressions" / "day=2024-05-04"
+    assert f"NotReadyError: 2024-05-04 is not ready: impressions: expected the folder {folder}, found none" in err
+    assert "the deadline 2024-05-05T12:00Z has passed" in err
+
+
+def test_ingest_prints_its_accounting_a_line_a_file(capsys: pytest.CaptureFixture[str], shop_settings: Settings) -> None:
+    assert shop_settings
+    status, out, _ = run(capsys, "ingest", "2024-05-01", "--kind", "clicks")
+    assert status == 0
+    lines = [[cell.strip() for cell in line.strip("│┃ \n").replace("┃", "│").split("│")] for line in out.splitlines()]
+    named = ["kind", "file", "rows_in", "accepted", "exact_duplicates", "conflicting_duplicates", "quarantined", "warning"]
+    assert lines[1] == named
+    kind, _, *numbers = lines[3][:7]
+    assert kind == "clicks"
+    assert int(numbers[0].replace(",", "")) == sum(int(number.replace(",", "")) for number in numbers[1:])
+    names = [path.name for path in (shop_settings.raw / "clicks" / "day=2024-05-01").iterdir() if not path.name.startswith("_")]
+    assert sorted(line[1] for line in lines if line[0] == "clicks") == sorted(names)
+
+
+def test_vacuum_says_how_many_files_it_removed_of_each_table(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        run_json(capsys, "ingest", "2024-05-01", "--kind", "clicks")
+    assert run_json(capsys, "vacuum")["removed"]["clicks"] == 0
+    monkeypatch.setenv("ESMM_LAKE__KEEP", "PT0S")
+    assert run_json(capsys, "vacuum")["removed"]["clicks"] == 1
+    assert not open_lake(shop_settings).scan(CLICKS, date(2024, 5, 1)).collect().is_empty()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.ENOSPC, "No space left on device", "a.parquet"),
+        OSError("No space left on device (os error 28)"),
+        pl.exceptions.ComputeError("sink failed: No space left on device (os error 28)"),
+        DeltaError("Generic LocalFileSystem error: No space left on device (os error 28)"),
+        sqlite3.OperationalError("database or disk is full"),
+        RuntimeError("step failed"),
+    ],
+)
+def test_a_full_disk_is_status_1_and_told_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    assert shop_settings
+    if isinstance(error, RuntimeError):
+        error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(steps, "aggregate", fill)
+    status, out, err = run(capsys, "aggregate", "2024-05-01")
+    assert (status, out) == (1, "")
+    assert err.startswith("the disk is full: expected free space under ESMM_HOME and lake.uri, found none (")
+    assert err.endswith("make room, then run the same command again\n")
+
+
+def test_a_fault_of_the_program_is_not_passed_off_as_one_of_the_data(
+    capsys: pytest.CaptureFixture[str], shop_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shop_settings
+
+    def fail(*_: object) -> None:
+        raise KeyError("samples")
+
+    monkeypatch.setattr(steps, "aggregate", fail)
+    with pytest.raises(KeyError):
+        run(capsys, "aggregate", "2024-05-01")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("ab ünï 日", "ab ünï 日"), ("a\x1b[2Jb\n\x00", "a\\x1b[2Jb\\n\\x00"), ("\u202egnp.exe", "\\u202egnp.exe")]
+)
+def test_what_a_log_holds_cannot_steer_a_terminal(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+    assert shortened(text) == shown
+    assert len(shortened(text * 100, 20)) == 20
+
+
 @pytest.mark.parametrize("step", ["aggregate", "publish", "train", "evaluate", "promote"])
 @pytest.mark.parametrize(
     ("validated", "says"),
@@ -148,7 +244,7 @@ def test_no_later_step_goes_on_with_samples_that_did_not_pass(
 @pytest.mark.parametrize(
     ("field", "says"),
     [
-        ('name = "x", kind = "id", column = "colour"', "field x reads column 'colour': expected one of user_id, item_id"),
+        ('name = "x", kind = "id", column = "colour"', "field x reads column 'colour': expected one of user_id, "),
         ('name = "x", kind = "id", column = "converted"', "field x reads column 'converted'"),
         ('name = "x", kind = "number", column = "scene"', "a number can be read from, found scene of String"),
         ('name = "x", kind = "list", column = "scene"', "a list can be read from, found scene of String"),

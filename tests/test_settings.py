@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import SettingsError
+from components.profile import Arrival
 from components.settings import load_settings
 
 PROFILE = """
@@ -95,6 +96,13 @@ def test_the_fingerprint_follows_what_decides_a_checkpoint_and_nothing_else(monk
         ('kind = "id" }', 'kind = "id" }, { name = "item_id", kind = "id" }', "fields repeat item_id"),
         ("fields = [", 'impressions.context = { clicked = "boolean" }\nfields = [', "already have: clicked"),
         ('name = "shop"', 'name = "shop"\ncategory = "cat"', "category cat is not a context column"),
+        ('name = "shop"', 'name = "shop"\nprice = "cost"', "price cost is not a context column"),
+        ("fields = [", 'impressions.context = { cost = "string" }\nprice = "cost"\nfields = [', "price cost: expected a context column"),
+        ('name = "shop"', 'name = "shop"\narrival.actions = { hours = "0-23" }', "kinds that the profile does not have: actions"),
+        ('name = "shop"', 'name = "shop"\narrival.clicks = { hours = "0-24" }', "arrival.clicks.hours: expected hours from 0 to 23"),
+        ('name = "shop"', 'name = "shop"\narrival.clicks = { hours = "1-" }', "arrival.clicks.hours: expected hours from 0 to 23"),
+        ('name = "shop"', 'name = "shop"\narrival.clicks = { hours = "0-5,,8" }', "arrival.clicks.hours: expected hours from 0 to 23"),
+        ('name = "shop"', 'name = "shop"\narrival.clicks = { files = "*-{hour}.csv" }', "files needs {hour} in it, and hours"),
     ],
 )
 def test_a_wrong_profile_is_refused_by_file_and_key(profile: Path, old: str, new: str, says: str) -> None:
@@ -164,3 +172,8 @@ def test_a_zone_or_delimiter_that_cannot_be_is_refused(profile: Path, line: str,
     profile.write_text(f"{line}\n{PROFILE}")
     with pytest.raises(SettingsError, match=says):
         load_settings()
+
+
+@pytest.mark.parametrize(("hours", "needed"), [("", ()), ("5", (5,)), ("22-23,0-1", (0, 1, 22, 23)), ("0-23", tuple(range(24)))])
+def test_the_hours_of_an_arrival_are_spans_of_hours(hours: str, needed: tuple[int, ...]) -> None:
+    assert Arrival(hours=hours).needed_hours == needed

@@ -1,4 +1,6 @@
-"""The day as a Kubeflow pipeline: the same steps and edges as `dags/esmm_daily.py`.
+"""The day as a Kubeflow pipeline: the same steps and edges as `dags/esmm_daily.py`, but for its sensor.
+
+Nothing waits here: `ingest` refuses a day whose logs have not all arrived, and whatever starts the pipeline starts it again later.
 
 `python -m components.kubeflow.pipeline OUT.yaml` compiles it.
 """
@@ -20,7 +22,8 @@ def _then(component: dsl.base_component.BaseComponent, day: str, *upstream: dsl.
 @dsl.pipeline(name="esmm-daily", description="Raw logs of a day to a gated champion and online features.")
 def esmm_daily(day: str) -> None:
     """Run a UTC day, `YYYY-MM-DD`; nothing is cached, for the inputs are the day's tables, not the parameters."""
-    ready = _then(tasks.aggregate, day, _then(tasks.validate, day, _then(tasks.label, day, _then(tasks.ingest, day))))
+    valid = _then(tasks.validate, day, _then(tasks.label, day, _then(tasks.ingest, day)))
+    ready = _then(tasks.aggregate, day, _then(tasks.relabel, day, valid))
     _then(tasks.publish, day, ready)
     _then(tasks.promote, day, _then(tasks.evaluate, day, _then(tasks.train, day, ready)))
 

@@ -40,6 +40,16 @@ def validate(day: str) -> None:
 
 
 @step
+def relabel(day: str) -> None:
+    """Label the earlier days that the day's events may still change again."""
+    from datetime import date
+
+    from components import settings, steps
+
+    steps.relabel(date.fromisoformat(day), settings.load_settings())
+
+
+@step
 def aggregate(day: str) -> None:
     """Compute user and item features as of the end of the day."""
     from datetime import date

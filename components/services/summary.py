@@ -10,7 +10,7 @@ from rich.table import Table
 from components.records import Record, Records
 from components.settings import Settings
 
-STEPS = ("ingest", "label", "validate", "aggregate", "publish", "train", "evaluate", "promote")
+STEPS = ("ingest", "label", "validate", "relabel", "aggregate", "publish", "train", "evaluate", "promote")
 _DAY = timedelta(days=1)
 _PIPED_WIDTH = 140
 _KINDS = "ingest-"

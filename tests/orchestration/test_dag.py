@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-EDGES = {
+SENSOR = {("arrived", "ingest")}
+STEPS = {
     ("ingest", "label"),
     ("label", "validate"),
-    ("validate", "aggregate"),
+    ("validate", "relabel"),
+    ("relabel", "aggregate"),
     ("aggregate", "publish"),
     ("aggregate", "train"),
     ("train", "evaluate"),
@@ -43,6 +45,8 @@ tasks = {
     }
     for task in found.tasks
 }
+arrived = found.get_task("arrived")
+sensor = {"reschedule": arrived.reschedule, "poke_interval": arrived.poke_interval}
 timetable = type(found.timetable).__name__
 runs = {"conf": {"day": "2024-05-02", "ds": "2024-06-01"}, "logical date": {"day": None, "ds": "2024-05-03"}, "neither": {"day": None}}
 template = found.get_template_env().from_string(esmm_daily.DAY)
@@ -52,7 +56,7 @@ try:
 except Exception as error:
     refusal = f"{type(error).__name__}: {error}"
 print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "tasks": tasks, "timetable": timetable, "catchup": found.catchup,
-    "days": days, "refusal": refusal}))
+    "days": days, "refusal": refusal, "sensor": sensor}))
 """
 
 
@@ -66,13 +70,17 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_the_dag_has_the_eight_steps_and_their_edges(dag: dict[str, Any]) -> None:
-    assert {(name, after) for name, task in dag["tasks"].items() for after in task["downstream"]} == EDGES
+def test_the_dag_has_the_nine_steps_behind_a_sensor_and_their_edges(dag: dict[str, Any]) -> None:
+    assert {(name, after) for name, task in dag["tasks"].items() for after in task["downstream"]} == SENSOR | STEPS
+
+
+def test_the_sensor_takes_no_slot_while_it_waits_and_looks_every_five_minutes(dag: dict[str, Any]) -> None:
+    assert dag["sensor"] == {"reschedule": True, "poke_interval": 300.0}
 
 
 def test_preparation_is_free_and_features_training_and_verdicts_go_in_day_order(dag: dict[str, Any]) -> None:
     waiting = {name for name, task in dag["tasks"].items() if task["depends_on_past"]}
-    assert waiting == {"aggregate", "train", "evaluate"}
+    assert waiting == {"relabel", "aggregate", "train", "evaluate"}
     assert [name for name, task in dag["tasks"].items() if task["wait_for_downstream"]] == ["evaluate"]
     assert all(dag["tasks"][name]["ignore_first"] for name in waiting)
 
@@ -108,6 +116,6 @@ def test_kubeflow_has_the_same_steps_and_edges(tmp_path: Path, dag: dict[str, An
 
     pipeline = next(iter(yaml.safe_load_all(package.read_text())))
     tasks = pipeline["root"]["dag"]["tasks"]
-    assert {(before, name) for name, task in tasks.items() for before in task.get("dependentTasks", [])} == EDGES
-    assert set(tasks) == set(dag["tasks"])
+    assert {(before, name) for name, task in tasks.items() for before in task.get("dependentTasks", [])} == STEPS
+    assert set(tasks) == set(dag["tasks"]) - {"arrived"}
     assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())

@@ -44,7 +44,7 @@ def test_rows_are_summed_over_kinds_and_metrics_and_seconds_shown_per_day(tmp_pa
     lines = shown(Settings(home=tmp_path))
     assert cells(lines, "Logs and samples", FIRST) == ["2024-05-01", "1,240", "1,228", "6", "6", "1,194", "34", "7"]
     assert cells(lines, "On the holdout", FIRST) == ["2024-05-01", "-", "0.710 (0.690-0.730)", "-", "undefined", "insufficient"]
-    assert cells(lines, "Seconds per step", FIRST) == ["2024-05-01", "2.5", "0.5", "0.0", "0.0", "0.0", "0.0", "2.0", "1.0", "6.0"]
+    assert cells(lines, "Seconds per step", FIRST) == ["2024-05-01", "2.5", "0.5", "0.0", "0.0", "0.0", "0.0", "0.0", "2.0", "1.0", "6.0"]
     assert "2024-05-01 insufficient: 7 conversions, fewer than 100" in lines
     assert cells(lines, "Logs and samples", SECOND)[5:] == ["10", "1", "0"]
     assert not any("2024-05-03" in line for line in lines)

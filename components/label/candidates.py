@@ -63,7 +63,8 @@ class Sieve:
     def sift(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of a batch of `read_batches` that are let through, without their places."""
         through = self.names.gather(batch["name_bit"]) | self.pairs.gather(batch["pair_bit"])
-        return batch.filter(through).drop("name_bit", "pair_bit")
+        few = batch.filter(through).drop("name_bit", "pair_bit")
+        return few.with_columns(pl.col(pl.String) + "")  # copied: a few texts as views would keep the whole batch's in memory
 
     def read_batches(self, impressions: pl.LazyFrame) -> Iterator[pl.DataFrame]:
         """Read impressions in order, with the places of each in the bits."""

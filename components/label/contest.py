@@ -19,14 +19,14 @@ Logs = Mapping[Kind, Log]
 _UNNAMED = pl.col("impression_id").is_null()
 
 
-def find_outcomes(part: pl.DataFrame, candidates: pl.LazyFrame, logs: Logs, labelling: Labelling) -> pl.DataFrame:
+def find_outcomes(part: pl.DataFrame, others: pl.LazyFrame, logs: Logs, labelling: Labelling) -> pl.DataFrame:
     """Return impression_id, exposed_at and `row` of the impressions of `part` that were clicked, clicked_at, acted_at and converted_at.
 
-    part: some of the day's candidates (NARROW and `row`), all or none of a pair. candidates: all of them.
+    part: some of the day's candidates (NARROW and `row`), all or none of a pair. others: the rest.
     logs: as `Labelling.see` returns them.
     """
     contested = _find_contested(part, logs)
-    rivals = _find_rivals(part, candidates, contested, logs, labelling)
+    rivals = _find_rivals(part, others, contested, logs, labelling)
     impressions = pl.concat([part.select(NARROW), rivals]).lazy().with_columns(target_at="exposed_at").with_row_index("target")
     targets = Targets(
         by_name=impressions.select("impression_id", "target", "target_at"),
@@ -61,20 +61,19 @@ def _find_contested(part: pl.DataFrame, logs: Logs) -> pl.LazyFrame:
     return contested.collect(engine="streaming").lazy()
 
 
-def _find_rivals(part: pl.DataFrame, candidates: pl.LazyFrame, contested: pl.LazyFrame, logs: Logs, labelling: Labelling) -> pl.DataFrame:
+def _find_rivals(part: pl.DataFrame, others: pl.LazyFrame, contested: pl.LazyFrame, logs: Logs, labelling: Labelling) -> pl.DataFrame:
     """Return the impressions outside `part` that have a contested pair, or are named by a click that has one: NARROW."""
     if contested.collect().is_empty():
         return part.select(NARROW).clear()
     clicks = pour(logs["clicks"]).filter(~_UNNAMED).join(contested, on=PAIR, how="semi")
-    elsewhere = clicks.select("impression_id").unique().join(part.lazy(), on="impression_id", how="anti")
-    names = elsewhere.collect(engine="streaming").lazy()
+    names = clicks.select("impression_id").unique().collect(engine="streaming").lazy()
     sieve, kept = Sieve.of(names, contested), [part.select(NARROW).clear().with_columns(arrived_on=pl.lit(labelling.day))]
     for impressions in logs["impressions"].values():  # one after the other: read side by side, each holds its own batches
         sifted = sieve.read_through(impressions.filter(~labelling.on_day).select(*NARROW, "arrived_on"))
         rivalling = _mark(sifted.lazy(), names, contested).filter(pl.col("named") | pl.col("paired"))
         kept.append(rivalling.select(kept[0].columns).collect())
     other_days = drop_repeats(pl.concat(kept), logs["impressions"], "impressions")
-    same_day = candidates.join(names, on="impression_id", how="semi").select(NARROW)
+    same_day = others.join(names, on="impression_id", how="semi").select(NARROW)
     return pl.concat([other_days.select(NARROW), same_day.collect(engine="streaming")])
 
 

@@ -34,19 +34,19 @@ def label_samples(logs: Logs, labelling: Labelling, *, file_rows: int, scratch: 
     sieve = Sieve.of(clicks, clicks.filter(pl.col("impression_id").is_null()))
     candidates, outcomes = (Shelf(scratch / name, max(1, file_rows // _HELD_SHARE)) for name in ("candidates", "outcomes"))
     surveyed = survey(logs["impressions"], sieve, labelling, candidates)
-    for part in _split(candidates):
-        outcomes.add(find_outcomes(part, candidates.scan(), seen, labelling))
+    for part, others in _split(candidates):
+        outcomes.add(find_outcomes(part, others, seen, labelling))
     for cut in cut_slices(surveyed, labelling.end, file_rows=file_rows):
         known = outcomes.scan().filter(cut.within).collect(engine="streaming")
         yield _finish(_attach(known, cut, logs["impressions"], surveyed, labelling), labelling)
 
 
-def _split(candidates: Shelf) -> Iterator[pl.DataFrame]:
-    """Yield the candidates in parts of about as many as are held at once, each with all or none of a user and item."""
+def _split(candidates: Shelf) -> Iterator[tuple[pl.DataFrame, pl.LazyFrame]]:
+    """Yield the candidates in parts of about as many as are held at once, each with all or none of a user and item; and the others."""
     parts = max(1, -(-candidates.num_rows // candidates.held))
     place = pl.when(pl.all_horizontal(pl.col(PAIR).is_not_null())).then(hash_pair()).otherwise(hash_name()) % parts
     for number in range(parts):
-        yield candidates.scan().filter(place == number).collect(engine="streaming")
+        yield candidates.scan().filter(place == number).collect(engine="streaming"), candidates.scan().filter(place != number)
 
 
 def _attach(known: pl.DataFrame, cut: Slice, impressions: Log, surveyed: Survey, labelling: Labelling) -> pl.LazyFrame:

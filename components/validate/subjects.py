@@ -111,5 +111,9 @@ def _describe_events(day: date, kind: Kind, settings: Settings) -> Subject:
 
 
 def _comparable(table: Table, schema: Schema) -> tuple[str, ...]:
-    """Return the columns of a table of features that a histogram can tell of: numbers, words, Booleans, lists by their length."""
-    return tuple(name for name, dtype in schema.items() if name not in table.key and dtype != INSTANT and dtype != pl.List(INSTANT))
+    """Return the columns of a table of features that a histogram can tell of: numbers, words, Booleans, lists by their length.
+
+    Not the smoothed rates: most keys stand at the overall rate, which moves a little every day, and all their rows with it.
+    """
+    left_out = {*table.key, *(name for name in schema if "_rate_" in name)}
+    return tuple(name for name, dtype in schema.items() if name not in left_out and dtype != INSTANT and dtype != pl.List(INSTANT))

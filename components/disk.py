@@ -32,7 +32,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with _locked(parent):  # else the next process takes a folder not yet locked for a dead one's
         for left in parent.iterdir():
-            with suppress(BlockingIOError, NotADirectoryError), _locked(left, fcntl.LOCK_NB):
+            with suppress(BlockingIOError, FileNotFoundError, NotADirectoryError), _locked(left, fcntl.LOCK_NB):
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=parent))
         lock = _lock(folder)

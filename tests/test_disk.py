@@ -40,6 +40,13 @@ def test_what_killed_runs_left_goes_with_the_next_run(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_a_folder_that_its_run_removes_meanwhile_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([*listed(folder), folder / "gone"]))
+    with scratch_folder(tmp_path / "scratch") as folder:
+        assert folder.is_dir()
+
+
 @pytest.mark.parametrize(("free", "expected"), [(4096, OSError), (1 << 30, pl.exceptions.ComputeError)])
 def test_a_torn_write_counts_as_a_full_disk_only_on_a_full_disk(
     free: int, expected: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,7 +21,7 @@ demo: setup ## five simulated days (or RAW= PROFILE= FROM= TO=) through a real A
 test: setup ## the whole suite
 	@python -m pytest -q --durations=15
 
-test-slow: setup ## minutes-long tests: real services
+test-slow: setup ## ten minutes and more: real services, hundreds of kills, full disks
 	@python -m pytest -q -m slow
 
 lint: setup ## ruff, import-linter, codespell

@@ -50,7 +50,8 @@ class LakeSettings(Section):
     file_rows: int = Field(default=4_000_000, ge=1)
     """Rows of one data file at most, and so of what a step sorts at once."""
     keep: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
-    """How long `esmm vacuum` keeps files that newer versions have replaced: what a rerun of an older day reads."""
+    """How long `esmm vacuum` keeps files that newer versions have replaced: what a rerun of an older day reads. Longer than any step
+    runs: a file being written is known by its age alone."""
 
 
 class Database(Section):

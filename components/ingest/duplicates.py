@@ -107,7 +107,7 @@ def _order(run: Run, target: Target) -> NDArray[np.uint32]:
     path = run.path.with_suffix(".order")
     if not path.exists():
         rows = run.read(list(target.schema)).select(fingerprint(target))
-        np.argsort(rows[FINGERPRINT].to_numpy()).astype(np.uint32).tofile(path)
+        path.write_bytes(np.argsort(rows[FINGERPRINT].to_numpy()).astype(np.uint32).data)
     return np.memmap(path, np.uint32, "r")
 
 

@@ -91,7 +91,7 @@ class Staging:
         if not rows[self.target.time].is_sorted():
             rows = rows.sort(self.target.time)
         path = self.folder / f"run-{next(self._numbers):06}.arrow"
-        np.sort(rows[FINGERPRINT].to_numpy()).tofile(path.with_suffix(".fingerprints"))
+        path.with_suffix(".fingerprints").write_bytes(np.sort(rows[FINGERPRINT].to_numpy()).data)  # tofile names no full disk
         rows.drop(FINGERPRINT).write_ipc(path, compression="uncompressed")
         minutes = (rows[self.target.time].to_physical() // _MINUTE_US).rle().struct
         starts = np.concatenate([[0], np.cumsum(minutes.field("len").to_numpy(), dtype=np.int64)])

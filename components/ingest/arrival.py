@@ -17,11 +17,9 @@ from components.ingest import instants
 from components.ingest.ahead import work_ahead
 from components.ingest.chunks import Chunk
 from components.ingest.columns import Target
-from components.ingest.delimited import read_csv
-from components.ingest.files import RawFile, list_files, opened
-from components.ingest.ndjson import read_ndjson
-from components.ingest.parquet import read_parquet
-from components.profile import Arrival, Clock, Source
+from components.ingest.files import RawFile, list_files
+from components.ingest.formats import read_file
+from components.profile import Arrival, Source
 
 Seen = dict[str, dict[str, Any]]
 """File name -> size in bytes, mtime_ns, and the UTC hours of the day in which its events happened."""
@@ -118,7 +116,7 @@ def _hours(file: RawFile, target: Target, scratch: Path, chunk_rows: int) -> set
         return {hour for times in _instants(chunk, name, target) for hour in times.filter(times >= start).dt.hour().unique()}
 
     source = Source(columns={target.time: name}, delimiter=target.source.delimiter)
-    return set().union(*work_ahead(read, _chunks(file, source, target.profile.clock, scratch, chunk_rows)))
+    return set().union(*work_ahead(read, read_file(file, source, target.profile.clock, scratch=scratch, chunk_rows=chunk_rows)))
 
 
 def _instants(chunk: Chunk, name: str, target: Target) -> Iterator[pl.Series]:
@@ -131,15 +129,3 @@ def _instants(chunk: Chunk, name: str, target: Target) -> Iterator[pl.Series]:
         exact = chunk.only(doubtful).values
         rows, unit = instants.add_ticks(exact.lazy(), name, exact.schema[name], clock)
         yield rows.select(instants.instant(pl.col(instants.TICKS), unit, target.day).alias(name)).collect()[name]
-
-
-def _chunks(file: RawFile, source: Source, clock: Clock, scratch: Path, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
-    """Yield what reads each chunk of a file."""
-    if file.format == "parquet":
-        yield from read_parquet(file, source, chunk_rows, scratch)
-        return
-    with opened(file) as stream:
-        if file.format == "csv":
-            yield from read_csv(file, stream, source, chunk_rows)
-        else:
-            yield from read_ndjson(file, stream, source, clock, chunk_rows)

@@ -15,11 +15,9 @@ from components.ingest.accounting import Accounting
 from components.ingest.ahead import work_ahead
 from components.ingest.chunks import Chunk
 from components.ingest.columns import REASON, Target, typed
-from components.ingest.delimited import read_csv
 from components.ingest.duplicates import CONFLICTING, EXACT, Removed
-from components.ingest.files import RawFile, list_files, opened
-from components.ingest.ndjson import read_ndjson
-from components.ingest.parquet import read_parquet
+from components.ingest.files import RawFile, list_files
+from components.ingest.formats import read_file
 from components.ingest.slices import Slices
 from components.ingest.staging import Staging
 from components.profile import Kind
@@ -64,17 +62,9 @@ def read_day(folder: Path, target: Target, *, scratch: Path, chunk_rows: int, fi
     return Ingested(accepted, staging.quarantined(), accounting, _hours(histogram, target.day))
 
 
-def _chunks(file: RawFile, staging: Staging, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
-    """Yield what reads each chunk of a file."""
-    source, clock = staging.target.source, staging.target.profile.clock
-    if file.format == "parquet":
-        yield from read_parquet(file, source, chunk_rows, staging.folder)
-        return
-    with opened(file) as stream:
-        if file.format == "csv":
-            yield from read_csv(file, stream, source, chunk_rows)
-        else:
-            yield from read_ndjson(file, stream, source, clock, chunk_rows)
+def _chunks_of(file: RawFile, staging: Staging, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
+    target = staging.target
+    return read_file(file, target.source, target.profile.clock, scratch=staging.folder, chunk_rows=chunk_rows)
 
 
 def _type_files(files: list[RawFile], counts: list[_Counts], staging: Staging, chunk_rows: int) -> Iterator[pl.DataFrame]:
@@ -82,7 +72,7 @@ def _type_files(files: list[RawFile], counts: list[_Counts], staging: Staging, c
     for number, file in enumerate(files):
         rows_in = quarantined = 0
         unseen = {name for name in staging.target.schema if staging.target.raw_name(name)}
-        for events, aside in work_ahead(partial(_type_chunk, number, file, staging.target), _chunks(file, staging, chunk_rows)):
+        for events, aside in work_ahead(partial(_type_chunk, number, file, staging.target), _chunks_of(file, staging, chunk_rows)):
             rows_in += events.height
             if aside is not None:
                 staging.add_unreadable(aside)
@@ -122,7 +112,7 @@ def _quarantine_conflicts(number: int, file: RawFile, conflicting: pl.Series, st
     if conflicting.is_empty():
         return
     named = pl.lit("conflicting_duplicate").alias(REASON), pl.lit(file.path.name).alias("file"), duplicates.positions(number)
-    for chunk_of in _chunks(file, staging, chunk_rows):
+    for chunk_of in _chunks_of(file, staging, chunk_rows):
         chunk = chunk_of()
         where = chunk.rows.is_in(conflicting.implode())
         if where.any():

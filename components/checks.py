@@ -24,7 +24,7 @@ def check_features(day: date, settings: Settings) -> Record:
     from components.validate.suites import validate_tables
 
     with recorded(day, "validate-features", settings) as record:
-        lake, history = open_lake(settings), [found["profile"] for found in week_before(day, "validate-features", settings)]
+        lake, history = open_lake(settings), profiles_before(day, "validate-features", settings)
         frames = {table: lake.scan(table, day) for table in (OUTCOMES, *FEATURES, *DAYS)}
         record.update(_require_success(validate_tables(frames, day=day, history=history, settings=settings), day, "aggregate"))
     return record
@@ -36,7 +36,7 @@ def check_predictions(day: date, rows: pl.LazyFrame, settings: Settings) -> Reco
 
     with recorded(day, "validate-predictions", settings) as record:
         predictions = open_lake(settings).scan(PREDICTIONS, day)
-        history = [found["profile"] for found in week_before(day, "validate-predictions", settings)]
+        history = profiles_before(day, "validate-predictions", settings)
         verdict = validate_predictions(predictions, rows, day=day, history=history, settings=settings)
         record.update(_require_success(verdict, day, "evaluate"))
     return record
@@ -57,10 +57,10 @@ def suggest(day: date, settings: Settings) -> str:
     return suggest_bands(profiles, settings=settings)
 
 
-def week_before(day: date, step: str, settings: Settings) -> list[Record]:
-    """Return the records of a step of the 7 days before, where it has run, the last day first."""
+def profiles_before(day: date, step: str, settings: Settings) -> list[Record]:
+    """Return what a step of the 7 days before measured, where it has run, the last day first; days that failed are among them."""
     found = [Records(settings.root).read(day - number * ONE_DAY, step) for number in range(1, 8)]
-    return [record for record in found if record]
+    return [record["profile"] for record in found if record]
 
 
 def _require_success(verdict: "Validation", day: date, step: str) -> Record:

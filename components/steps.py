@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from components.checks import check_features, check_predictions, week_before
+from components.checks import check_features, check_predictions, profiles_before
 from components.disk import scratch_folder
 from components.enquiries import report
 from components.errors import DataError, ValidationFailedError
@@ -110,7 +110,7 @@ def label(day: date, settings: Settings, *, labelled_through: datetime | None = 
         written = lake.scan(SAMPLES, day, version=version)
         record["samples"] = written.select(pl.len()).collect().item()
         record.update(trace_completeness(written, conversion_window=settings.labels.conversion_window))
-        record.update({"labelled_through": cut_off.isoformat(), "fingerprint": lake.fingerprint(SAMPLES, day)})
+        record.update({"labelled_through": cut_off.isoformat(), "fingerprint": lake.fingerprint(SAMPLES, day, version=version)})
     return record
 
 
@@ -135,7 +135,7 @@ def validate(day: date, settings: Settings) -> Record:
     docs = settings.root / "docs" / f"day={day}"
     with recorded(day, "validate", settings) as record:
         record["fingerprint"] = fingerprint
-        history = [found["profile"] for found in week_before(day, "validate", settings) if found["success"]]
+        history = profiles_before(day, "validate", settings)
         verdict = validate_day(frames, day=day, accounting=accounting, history=history, settings=settings)
         failing = {failure.table for failure in verdict.failures if failure.severity == "critical"}
         shown = {name: frame for name, frame in vars(frames).items() if name in failing and frame is not None}

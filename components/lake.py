@@ -9,8 +9,9 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
@@ -32,6 +33,31 @@ _ROW_GROUP = 131_072
 """Rows of a Parquet row group: fixed, so that bytes hang on the rows alone and not on the number of threads."""
 _PROPERTIES = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 36500 days"}
 """Only `vacuum` forgets anything: a version can be read as long as the files of the days asked for are there."""
+
+
+@dataclass(frozen=True)
+class DraftFile:
+    """A data file, by its path in the table's folder."""
+
+    path: str
+    size: int
+    """Bytes."""
+    num_rows: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Files of one day of one table, written and not committed."""
+
+    table: Table
+    values: Mapping[str, str]
+    """Partition column -> value."""
+    files: tuple[DraftFile, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.num_rows for file in self.files)
 
 
 class Lake:
@@ -82,23 +108,48 @@ class Lake:
         return pl.scan_parquet(files, hive_partitioning=True, hive_schema=partition).select(list(schema))
 
     def replace(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame], *, kind: str | None = None) -> int:
-        """Replace one day (of one `kind`, for a table partitioned by kind too) by `rows`, in one commit; return that commit's version.
+        """Replace one day (of one `kind`, for a table partitioned by kind too) by `rows`, in one commit; return that commit's version."""
+        return self.commit(self.write(table, day, rows, kind=kind))
+
+    def write(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame], *, kind: str | None = None) -> Draft:
+        """Write rows of one day of a table to files that no reader sees before `commit`.
 
         `rows` has the table's columns without its partition columns, sorted by the caller: same rows, same bytes. Several frames become
-        one file each, and the next is asked for when the last is written. Of several writers of one day the last one stands, whole.
+        one file each, and the next is asked for when the last is written. On a failure what was written is taken away.
+
+        Polars writes the files, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
         """
+        self._open(table)
         values = {table.day: str(day), **({"kind": kind} if kind else {})}
-        additions = self._write(table, values, [rows] if isinstance(rows, pl.LazyFrame) else rows)
+        files = DeltaStorageHandler(self.location(table))
+        stem = "/".join([*(f"{name}={value}" for name, value in values.items()), str(uuid.uuid4())])
+        drafted: list[DraftFile] = []
+        with _undoing(files) as written, saying_if_full(self.uri):
+            for number, frame in enumerate([rows] if isinstance(rows, pl.LazyFrame) else rows):
+                written.append(f"{stem}-{number:05}.parquet")
+                if num_rows := self._sink(table, written[-1], frame):
+                    drafted.append(DraftFile(written[-1], _size(files, written[-1]), num_rows))
+                else:
+                    files.delete_file(written.pop())
+        return Draft(table, values, tuple(drafted))
+
+    def commit(self, draft: Draft) -> int:
+        """Let a draft's files replace the day, in one commit; return its version. Of several writers the last one stands, whole."""
+        now_ms = int(time.time() * 1000)
+        additions: list[AddAction | RemoveAction] = [
+            AddAction(file.path, file.size, dict(draft.values), now_ms, data_change=True, stats=json.dumps({"numRecords": file.num_rows}))
+            for file in draft.files
+        ]
         for attempt in range(_ATTEMPTS):
-            opened = self._open(table)
+            opened = self._open(draft.table)
             seen = opened.version()
             try:
                 opened.create_write_transaction(
                     additions,
                     "overwrite",
                     opened.schema(),
-                    partition_by=list(table.partition),
-                    partition_filters=[(name, "=", value) for name, value in values.items()],
+                    partition_by=list(draft.table.partition),
+                    partition_filters=[(name, "=", value) for name, value in draft.values.items()],
                     commit_properties=_EXACT,
                 )
                 return seen + 1
@@ -108,23 +159,12 @@ class Lake:
                 time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
 
-    def _write(self, table: Table, values: dict[str, str], frames: Iterable[pl.LazyFrame]) -> list[AddAction | RemoveAction]:
-        """Stream each frame into a Parquet file of the table, which no reader sees yet; on a failure take away what was written.
-
-        Polars writes the files, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
-        """
-        self._open(table)
-        files = DeltaStorageHandler(self.location(table))
-        stem = "/".join([*(f"{name}={value}" for name, value in values.items()), str(uuid.uuid4())])
-        additions: list[AddAction | RemoveAction] = []
-        with _undoing(files) as written, saying_if_full(self.uri):
-            for number, rows in enumerate(frames):
-                written.append(f"{stem}-{number:05}.parquet")
-                if num_rows := self._sink(table, written[-1], rows):
-                    additions.append(_addition(files, written[-1], values, num_rows))
-                else:
-                    files.delete_file(written.pop())
-        return additions
+    def discard(self, draft: Draft) -> None:
+        """Delete the files of a draft that nobody will commit."""
+        files = DeltaStorageHandler(self.location(draft.table))
+        for file in draft.files:
+            with suppress(FileNotFoundError):
+                files.delete_file(file.path)
 
     def _sink(self, table: Table, path: str, rows: pl.LazyFrame) -> int:
         """Write one file of the table; return the number of its rows."""
@@ -215,11 +255,9 @@ def _live_paths(opened: DeltaTable, table: Table, first: date, last: date) -> li
     return files.filter(within)["path"].sort().to_list() if files.height else []
 
 
-def _addition(files: DeltaStorageHandler, path: str, values: dict[str, str], num_rows: int) -> AddAction:
+def _size(files: DeltaStorageHandler, path: str) -> int:
     with files.open_input_file(path) as file:
-        size = file.size()
-    now_ms = int(time.time() * 1000)
-    return AddAction(path, size, dict(values), now_ms, data_change=True, stats=json.dumps({"numRecords": num_rows}))
+        return int(file.size())
 
 
 def _digest(files: DeltaStorageHandler, path: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import polars as pl
 
@@ -13,6 +14,9 @@ from components.profile import EVENT_KEY, EVENT_TIME, Kind, Profile, Source
 from components.tables import Schema, event_schema
 
 REASON = "reason"
+_UNREADABLE: Schema = {"row": pl.Int64(), REASON: pl.String()}
+_FEW = 50
+"""Rows that are left out one by one."""
 _FAULT = "__fault__"
 _ROW = "__row__"
 _SHOWN = 80
@@ -76,8 +80,8 @@ class _Column:
         return [*missing, *((where, pl.concat_str(pl.lit(f"{what}: '"), shown, pl.lit("'"))) for what, where in self.wrong)]
 
 
-def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
-    """Return a chunk's rows as the canonical columns, in order, plus `row` and `reason`: null where the row is an event.
+def typed(chunk: Chunk, target: Target, file: RawFile) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return a chunk's events, as the canonical columns plus `row`, and the `row` and `reason` of its rows that are none; both in order.
 
     Most rows are read at once; those that this leaves in doubt are read exactly, one reason at a time.
     Raises RawLogError where a column has a type that cannot hold what the profile maps it to.
@@ -85,9 +89,20 @@ def typed(chunk: Chunk, target: Target, file: RawFile) -> pl.DataFrame:
     _check_types(chunk, target, file)
     rows, doubtful = _read_at_once(chunk, target)
     if not doubtful.any():
-        return rows
+        return rows, pl.DataFrame(schema=_UNREADABLE)
     exact = _read_exactly(chunk.only(doubtful), target)
-    return pl.concat([rows.filter(~doubtful), exact]).sort("row")
+    events, at_once = exact.filter(pl.col(REASON).is_null()).drop(REASON), _without(rows, doubtful)
+    if events.height:
+        at_once = pl.concat([at_once, events]).sort("row")
+    return at_once, exact.filter(pl.col(REASON).is_not_null()).select("row", REASON)
+
+
+def _without(rows: pl.DataFrame, doubtful: pl.Series) -> pl.DataFrame:
+    """Return the rows that are not in doubt, not copied where few are."""
+    if doubtful.sum() > _FEW:
+        return rows.filter(~doubtful)
+    bounds = [-1, *doubtful.arg_true(), rows.height]
+    return pl.concat(rows[first + 1 : last] for first, last in pairwise(bounds))
 
 
 def _read_at_once(chunk: Chunk, target: Target) -> tuple[pl.DataFrame, pl.Series]:
@@ -112,7 +127,7 @@ def _read_at_once(chunk: Chunk, target: Target) -> tuple[pl.DataFrame, pl.Series
     if target.kind != "impressions":
         nobody = [read[name].is_null() for name in ("impression_id", "user_id") if name in raw]
         doubtful |= pl.select(pl.all_horizontal(*nobody, pl.repeat(True, chunk.height))).to_series()
-    return read.with_columns(chunk.rows, pl.lit(None, pl.String).alias(REASON)), doubtful
+    return read.with_columns(chunk.rows), doubtful
 
 
 def _read_exactly(chunk: Chunk, target: Target) -> pl.DataFrame:

@@ -8,22 +8,23 @@ file is known to be whole.
 import csv
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import IO
 
-import numpy as np
 import polars as pl
 
 from components.ingest.chunks import Chunk, declared, numbered, text_chunk
 from components.ingest.files import RawFile
-from components.ingest.lines import Lines, decoded, read_lines
+from components.ingest.lines import Lines, decode, decoded, read_head, read_lines
 from components.profile import Source
+from components.tables import Schema
 
 CUT = "no line end: the last value may be cut"
 MAX_LINES = 100
 """Lines of one record: a quote that is not closed within them is broken."""
+_FIRST = 256
+"""Lines that show how a file writes numbers."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +53,33 @@ class _Records:
         self.fault.append(fault)
 
 
-def read_csv(file: RawFile, stream: IO[bytes], source: Source, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
-    """Yield what reads each chunk of a CSV file; blank lines hold no row. Raises RawLogError where the header lacks a declared column."""
-    blocks = read_lines(file, stream, chunk_rows)
-    first = next(blocks, Lines(b"\n"))
-    dialect = _dialect(file, source, decoded(first.part(0, 1).split())[0][0])
+def read_csv(file: RawFile, stream: IO[bytes], source: Source, schema: Schema, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
+    """Yield what reads each chunk of a CSV file; blank lines hold no row.
+
+    schema: the declared columns and the types in which they are best read. Raises RawLogError where the header lacks one of them.
+    """
+    schema = {name: pl.String if dtype == pl.Boolean else dtype for name, dtype in schema.items()}  # 1 is true, and t is not
+    types: Schema = {}
+    head, rest = read_head(file, stream)
+    dialect = _dialect(file, source, decode(head)[0])
     row, carry, cut = 1, list[bytes](), False
-    for block in chain([first.part(1, len(first))] if len(first) > 1 else [], blocks):
+    for block in read_lines(file, stream, chunk_rows, rest):
         lines = Lines(block.text.replace(b"\r\n", b"\n")) if b"\r" in block.text else block
         if not block.ended:
             carry, cut = carry + lines.split(), not file.compression
             break
         if not carry and _plain(lines, dialect):
-            yield partial(_plain_chunk, row, lines, source, dialect)
+            types = types or _types(lines, schema, dialect)
+            yield partial(_plain_chunk, row, lines, types, dialect)
             row += len(lines)
             continue
         found, carry = _records(carry + lines.split(), dialect, more=True)
-        yield partial(_chunk, row, found, source, dialect)
+        yield partial(_chunk, row, found, list(schema), dialect)
         row += len(found.raw)
     found, _ = _records(carry, dialect, more=False)
     if cut and found.raw:
         _mark_cut(found, dialect)
-    yield partial(_chunk, row, found, source, dialect)
+    yield partial(_chunk, row, found, list(schema), dialect)
 
 
 def _mark_cut(found: _Records, dialect: _Dialect) -> None:
@@ -88,20 +94,66 @@ def _plain(lines: Lines, dialect: _Dialect) -> bool:
     separator, width = dialect.delimiter.encode(), len(dialect.header)
     if width == 1 or len(separator) > 1 or any(letter in lines.text for letter in (b'"', b"\r", b"\0")):
         return False
-    if (lines.ends == lines.starts).any() or not (lines.text.isascii() or decoded([lines.text])[1] == [None]):
+    if lines.text.startswith(b"\n") or lines.count(b"\n\n") or not lines.is_text:
         return False
-    return int(np.count_nonzero(lines.bytes_ == separator[0])) == (width - 1) * len(lines)
+    return lines.count(separator) == (width - 1) * len(lines)
 
 
-def _plain_chunk(first_row: int, lines: Lines, source: Source, dialect: _Dialect) -> Chunk:
+def _plain_chunk(first_row: int, lines: Lines, types: Schema, dialect: _Dialect) -> Chunk:
     """Split at line ends and delimiters; where some line has too many fields, and so another too few, take them one by one."""
+    rows = numbered(first_row, len(lines))
+    values = _split(lines, types, dialect)
+    if values is not None and not _uncertain(lines, values, dialect):
+        exactly = partial(_as_text, rows, lines, types, dialect)
+        return Chunk(rows, values, None, partial(_texts, lines), exactly=exactly)
+    values = _split(lines, dict.fromkeys(types, pl.String), dialect)
+    if values is None:
+        return _chunk(first_row, _records(lines.split(), dialect, more=False)[0], list(types), dialect)
+    return Chunk(rows, values, None, partial(_texts, lines))
+
+
+def _uncertain(lines: Lines, values: pl.DataFrame, dialect: _Dialect) -> bool:
+    """Tell whether a number that reads as missing may be written: as blanks, or as `-nan`."""
+    numbers = values.select(pl.col(pl.Int64, pl.Float64))
+    separator = dialect.delimiter.encode()
+    if sum(numbers.null_count().row(0)):
+        blanks = [blank for blank in (b" ", b"\t") if blank != separator]
+        if lines.text[:1] in blanks or any(lines.count(end + blank) for end in (separator, b"\n") for blank in blanks):
+            return True
+    if numbers.select(pl.any_horizontal(pl.col(pl.Float64).is_nan().any(), False)).item():
+        return any(lines.count(signed) for signed in (b"-n", b"-N", b"+n", b"+N"))
+    return False
+
+
+def _split(lines: Lines, types: Schema, dialect: _Dialect) -> pl.DataFrame | None:
+    """Return the columns in these types; None where a line has too many fields or a value is not of its type.
+
+    The columns that are not declared are read too: only then does Polars count the fields.
+    """
+    places = {name: str(dialect.header.index(name)) for name in types}
+    schema: Schema = dict.fromkeys(map(str, range(len(dialect.header))), pl.String)
+    schema |= {places[name]: dtype for name, dtype in types.items()}
     try:
-        schema = {str(number): pl.String for number in range(len(dialect.header))}
         values = pl.read_csv(lines.text, has_header=False, separator=dialect.delimiter, quote_char=None, schema=schema)
     except pl.exceptions.PolarsError:
-        return _chunk(first_row, _records(lines.split(), dialect, more=False)[0], source, dialect)
-    columns = [pl.col(str(dialect.header.index(name))).alias(name) for name in declared(source)]
-    return Chunk(numbered(first_row, len(lines)), values.select(columns), None, lambda where: _texts(lines, where))
+        return None
+    return values.select(pl.col(place).alias(name) for name, place in places.items())
+
+
+def _as_text(rows: pl.Series, lines: Lines, types: Schema, dialect: _Dialect, where: pl.Series) -> Chunk:
+    """Return the rows where the Boolean is true, with their values as they are written."""
+    found = _records(lines.pick(where), dialect, more=False)[0]
+    chunk = _chunk(0, found, list(types), dialect)
+    return replace(chunk, rows=rows.filter(where))
+
+
+def _types(lines: Lines, schema: Schema, dialect: _Dialect) -> Schema:
+    """Return the type in which each column is best read: text for numbers that already the first lines write otherwise."""
+    texts = _split(lines.head(_FIRST), dict.fromkeys(schema, pl.String), dialect)
+    if texts is None:
+        return schema
+    written = {name: texts[name].cast(dtype, strict=False).null_count() == texts[name].null_count() for name, dtype in schema.items()}
+    return {name: dtype if written[name] else pl.String for name, dtype in schema.items()}
 
 
 def _texts(lines: Lines, where: pl.Series) -> pl.Series:
@@ -169,7 +221,7 @@ def _miscounted(expected: int, found: int) -> str:
     return f"wrong number of fields: expected {expected}, found {found}"
 
 
-def _chunk(first_row: int, found: _Records, source: Source, dialect: _Dialect) -> Chunk:
+def _chunk(first_row: int, found: _Records, names: list[str], dialect: _Dialect) -> Chunk:
     """Split the records into the declared columns; a record with another number of fields than the header's becomes a fault."""
     width, quoted = len(dialect.header), list(found.quoted)
     fields = pl.Series(found.raw, dtype=pl.String).str.split(dialect.delimiter)
@@ -179,7 +231,7 @@ def _chunk(first_row: int, found: _Records, source: Source, dialect: _Dialect) -
         pl.when(pl.col("fault").is_null() & (pl.col("count") != width)).then(miscounted).otherwise("fault").alias("fault")
     )
     columns = {}
-    for name in declared(source):
+    for name in names:
         at = dialect.header.index(name)
         columns[name] = fields.list.get(at, null_on_oob=True).scatter(quoted, [values[at] for values in found.quoted.values()])
     return text_chunk(numbered(first_row, len(found.raw)), found.raw, fault.to_series(), pl.DataFrame(columns))

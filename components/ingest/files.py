@@ -3,6 +3,7 @@
 A file that is damaged as a whole raises RawLogError; a damaged row never does.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import IO, Any, Literal, cast
 
 import polars as pl
 import pyarrow as pa
+from isal import igzip_lib
 
 from components.errors import RawLogError
 
@@ -18,6 +20,11 @@ Format = Literal["csv", "ndjson", "parquet"]
 _FORMATS: dict[str, Format] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".parquet": "parquet"}
 _COMPRESSIONS = (".gz", ".zst")
 _NEXT = "have it delivered again"
+_PART = 1 << 18
+"""Bytes of a gzip file that are read at once."""
+_TORN = "Truncated compressed stream"
+_FAULTS = {"Error -6 Incorrect checksum found": "incorrect data check"}
+"""What the decompressor says -> what gzip says."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,43 @@ def opened(file: RawFile) -> Iterator[IO[bytes]]:
 def _stream(file: RawFile) -> IO[bytes]:
     if not file.compression:
         return file.path.open("rb")
-    codec = {".gz": "gzip", ".zst": "zstd"}[file.compression]
-    stream: Any = pa.CompressedInputStream(pa.OSFile(str(file.path)), codec)
+    if file.compression == ".gz":
+        return cast(IO[bytes], _Gzip(file.path))
+    stream: Any = pa.CompressedInputStream(pa.OSFile(str(file.path)), "zstd")
     return cast(IO[bytes], stream)
+
+
+class _Gzip(io.RawIOBase):
+    """The bytes of a gzip file's members, one after the other; reading raises OSError without a number where the file is damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most `size` bytes, as many as one part of the file holds; none at the end."""
+        while True:
+            part = b""
+            wanting = self._member.needs_input or self._member.eof
+            if wanting:
+                part = self._member.unused_data or self._file.read(_PART)
+            if self._member.eof:
+                if not part:
+                    return b""
+                self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            found = self._decompress(part, size)
+            if found:
+                return found
+            if wanting and not part and not self._member.eof:  # without more bytes, none that were held back came
+                raise OSError(_TORN)
+
+    def _decompress(self, part: bytes, size: int) -> bytes:
+        try:
+            return bytes(self._member.decompress(part, size))
+        except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stubs declare an exception, not a class
+            raise OSError(_FAULTS.get(str(error), str(error))) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()

@@ -3,12 +3,12 @@
 A time is read in the unit it is written in and compared there first, so that no absurd epoch overflows on the way.
 """
 
-import re
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 from polars.expr.struct import ExprStructNameSpace
 
+from components.ingest import stamps
 from components.ingest.scalars import integer, text
 from components.profile import Clock
 from components.tables import INSTANT
@@ -46,7 +46,7 @@ def plain(values: pl.Series, clock: Clock, day: date) -> pl.Expr:
     if isinstance(dtype, pl.Datetime) and (dtype.time_zone or clock.zone == "UTC"):
         return _plausible(values.to_physical(), dtype.time_unit, day)
     if clock.unit == "iso" and dtype == pl.String:
-        return instant(_common(values, clock.zone), "us", day)
+        return _plausible(_common(values, clock.zone), "us", day)
     if clock.unit != "iso" and (dtype == pl.String or dtype.is_integer()):
         return instant(pl.col(name).cast(pl.Int64, strict=False), clock.unit, day)
     return pl.lit(None)
@@ -54,10 +54,10 @@ def plain(values: pl.Series, clock: Clock, day: date) -> pl.Expr:
 
 def _plausible(ticks: pl.Series, unit: str, day: date) -> pl.Expr:
     """Return `instant`, without work where all are plausible microseconds."""
-    rows = ticks.to_frame()
-    if unit == "us" and not rows.select((early(pl.col(ticks.name), unit) | late(pl.col(ticks.name), unit, day)).any()).item():
-        return pl.col(ticks.name).to_physical().cast(INSTANT)
-    return instant(pl.col(ticks.name).to_physical(), unit, day)
+    number = pl.lit(ticks)
+    if unit == "us" and not pl.select((early(number, unit) | late(number, unit, day)).any()).item():
+        return number.cast(INSTANT)
+    return instant(number, unit, day)
 
 
 def early(ticks: pl.Expr, unit: str) -> pl.Expr:
@@ -78,19 +78,15 @@ def instant(ticks: pl.Expr, unit: str, day: date) -> pl.Expr:
     return micros.cast(INSTANT)
 
 
-def _common(values: pl.Series, zone: str) -> pl.Expr:
+def _common(values: pl.Series, zone: str) -> pl.Series:
     """Return the UTC microseconds of texts such as 2024-05-01T08:30:00.25Z that are of the same shape as the first of them."""
-    written = pl.col(values.name)
-    shape = re.fullmatch(r"[\d-]{10}([T ])[\d:]{8}(?:\.(\d{1,9}))?(Z?)", next(iter(values.drop_nulls().head(1)), ""))
+    shape = stamps.shape_of(next(iter(values.drop_nulls().head(1)), ""))
     if shape is None:
-        return pl.lit(None, pl.Int64)
-    part, digits, end = shape[1], len(shape[2] or ""), shape[3]
-    naive = written.str.head(19).str.to_datetime(f"%Y-%m-%d{part}%H:%M:%S", time_unit="us", strict=False)
-    whole = naive.to_physical() if end or zone == "UTC" else _local(naive, zone)
-    if digits:
-        whole += written.str.slice(20, min(digits, 6)).cast(pl.Int64, strict=False) * 10 ** max(6 - digits, 0)
-    fraction = rf"\.\d{{{digits}}}" if digits else ""
-    return pl.when(written.str.contains(rf"^\d{{4}}-\d\d-\d\d{part}\d\d:\d\d:\d\d{fraction}{end}$")).then(whole)
+        return pl.Series(values.name, [None], dtype=pl.Int64).new_from_index(0, len(values))
+    clock_times = stamps.read_stamps(values, shape)
+    if zone == "UTC" or shape.endswith(b"Z"):
+        return clock_times
+    return pl.select(_local(pl.lit(clock_times).cast(pl.Datetime("us")), zone)).to_series()
 
 
 def _iso(parts: ExprStructNameSpace, zone: str) -> pl.Expr:

@@ -1,37 +1,39 @@
 """One kind of raw log of one arrival day -> accepted events, quarantined rows and the accounting of every row."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import polars as pl
 
 from components.errors import RawLogError
-from components.ingest import duplicates
 from components.ingest.accounting import Accounting
-from components.ingest.ahead import work_ahead
-from components.ingest.chunks import Chunk
-from components.ingest.columns import REASON, Target, typed
-from components.ingest.duplicates import CONFLICTING, EXACT, Removed
-from components.ingest.files import RawFile, list_files
-from components.ingest.formats import read_file
-from components.ingest.slices import Slices
-from components.ingest.staging import Staging
+from components.ingest.columns import Target
+from components.ingest.duplicates import CONFLICTING, EXACT
+from components.ingest.files import list_files
+from components.ingest.reading import Reading
+from components.ingest.reorder import OutOfOrder
+from components.ingest.shuffled import Shuffled
+from components.ingest.stream import Stream
 from components.profile import Kind
 
-_Counts = tuple[int, int, str]
-"""Rows read, those unreadable, and a warning."""
+Written = TypeVar("Written")
+Write = Callable[[Iterable[pl.LazyFrame]], Written]
+"""Collects each of the slices before it asks for the next; when that raises, it undoes what it did and raises the same."""
+log = logging.getLogger("esmm")
 
 
 @dataclass(frozen=True)
-class Ingested:
-    """A day of one kind of log, read. The frames read `scratch` when they are collected."""
+class Ingested(Generic[Written]):
+    """A day of one kind of log, read. `quarantined` reads `scratch` when it is collected."""
 
-    accepted: Slices
-    """Sorted slices with the columns of `event_schema(kind)`; one row per key, by event time, then key."""
+    accepted: Written
+    """What was made of the sorted slices with the columns of `event_schema(kind)`; one row per key, by event time, then key."""
     quarantined: pl.LazyFrame
     """file, row, reason, raw: unreadable rows and conflicting duplicates, by file, then row."""
     accounting: list[Accounting]
@@ -40,97 +42,77 @@ class Ingested:
     """Accepted events of each UTC hour of the arrival day."""
 
 
-def read_day(folder: Path, target: Target, *, scratch: Path, chunk_rows: int, file_rows: int) -> Ingested:
-    """Read the raw files of one kind that arrived on a day, holding some chunks of `chunk_rows` raw rows at once.
+@dataclass(frozen=True)
+class Day:
+    """The raw files of one kind that arrived on a day, and the bounds that they are read in."""
 
-    folder: `<raw>/<kind>/day=<day>`.  scratch: an empty folder that outlives the frames returned; the caller removes it.
-    file_rows: rows of a slice of the accepted events at most.
+    folder: Path
+    """`<raw>/<kind>/day=<day>`."""
+    target: Target
+    scratch: Path
+    """An empty folder that outlives what is returned; the caller removes it."""
+    chunk_rows: int
+    """Raw rows of a chunk, of which a few are held at once."""
+    file_rows: int
+    """Rows of a slice of the accepted events at most."""
+
+
+def read_day(day: Day, write: Write[Written]) -> Ingested[Written]:
+    """Read a day's logs as they come, handing slices of accepted events to `write`; again, by sorting, where they are out of order.
+
     A row that is no event is quarantined with a reason. A folder that is absent holds no rows, and a warning, where the kind arrived
-    on other days and is not the impressions. Raises RawLogError naming the file that cannot be read as a whole, or the folder.
+    on other days and is not the impressions. Raises RawLogError naming the file that cannot be read as a whole, or the folder, and
+    DataError where rows went astray; both through `write`.
     """
-    staging = Staging(scratch / "rows", target)
-    present = folder.is_dir()
-    files = list_files(folder) if present else []
-    counts: list[_Counts] = []
-    staging.runs += work_ahead(staging.write, _grouped(_type_files(files, counts, staging, chunk_rows), chunk_rows))
-    removed = duplicates.mark_duplicates(staging.runs, target, chunk_rows)
-    for number, file in enumerate(files):
-        _quarantine_conflicts(number, file, removed.conflicts(number), staging, chunk_rows)
-    histogram = list(staging.histogram())
-    accepted = Slices(staging.runs, target, histogram, file_rows, chunk_rows)
-    accounting = _account(files, counts, staging.accepted(), removed) if present else [_absent(folder, target.kind)]
-    return Ingested(accepted, staging.quarantined(), accounting, _hours(histogram, target.day))
+    try:
+        return read_in_order(day, write)
+    except OutOfOrder as found:
+        log.info("%s %s: %s; sorting the day", day.target.kind, day.target.day, found)
+    return read_by_sorting(day, write)
 
 
-def _chunks_of(file: RawFile, staging: Staging, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
-    target = staging.target
-    return read_file(file, target.source, target.profile.clock, scratch=staging.folder, chunk_rows=chunk_rows)
+def read_in_order(day: Day, write: Write[Written]) -> Ingested[Written]:
+    """Read a day as `read_day` does, from files in about the order of time; raises OutOfOrder, through `write`, for others."""
+    return _read(day, write, Stream, "stream")
 
 
-def _type_files(files: list[RawFile], counts: list[_Counts], staging: Staging, chunk_rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the events of the files, a chunk at a time; keep the unreadable rows, and note both of each file in `counts`."""
-    for number, file in enumerate(files):
-        rows_in = quarantined = 0
-        unseen = {name for name in staging.target.schema if staging.target.raw_name(name)}
-        for events, aside in work_ahead(partial(_type_chunk, number, file, staging.target), _chunks_of(file, staging, chunk_rows)):
-            rows_in += events.height
-            if aside is not None:
-                staging.add_unreadable(aside)
-                quarantined += aside.height
-            unseen = {name for name in unseen if events[name].null_count() == events.height}
-            yield events
-        renamed = file.format == "ndjson" and rows_in and unseen  # the other formats declare their columns
-        keys = ", ".join(sorted(repr(staging.target.raw_name(name)) for name in unseen))
-        counts.append((rows_in + quarantined, quarantined, f"no event has a value of {keys}" if renamed else ""))
+def read_by_sorting(day: Day, write: Write[Written]) -> Ingested[Written]:
+    """Read a day as `read_day` does, from files in any order; what is read is staged in `scratch`."""
+    return _read(day, write, Shuffled, "runs")
 
 
-def _type_chunk(number: int, file: RawFile, target: Target, chunk_of: Callable[[], Chunk]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return a chunk's events and its unreadable rows; None where it has none."""
-    chunk = chunk_of()
-    rows = typed(chunk, target, file).with_columns(duplicates.positions(number), duplicates.fingerprint(target))
-    if not rows[REASON].count():
-        return rows.drop(REASON, "row"), None
-    unreadable = rows[REASON].is_not_null()
-    aside = rows.filter(unreadable).with_columns(chunk.text(unreadable), pl.lit(file.path.name).alias("file"))
-    return rows.filter(~unreadable).drop(REASON, "row"), aside
+def _read(day: Day, write: Write[Written], way: type[Stream] | type[Shuffled], name: str) -> Ingested[Written]:
+    files = list_files(day.folder) if day.folder.is_dir() else []
+    absent = [] if files else [_absent(day.folder, day.target.kind)]
+    reading = Reading(files, day.target, day.scratch / name / "aside", day.chunk_rows)
+    rest: list[tuple[pl.LazyFrame, list[Accounting], tuple[int, ...]]] = []
+
+    def slices() -> Iterator[pl.LazyFrame]:
+        """Yield the slices; then, while `write` still undoes what it did if this fails, see that every row is accounted for."""
+        found = way(events, day.target, day.scratch / name / "rows", day.chunk_rows, day.file_rows)
+        yield from found
+        accounting = absent or _account(reading, found)
+        for file in accounting:
+            file.check()
+        rest.append((reading.quarantined(found.removed), accounting, _hours(found.histogram, day.target.day)))
+
+    with closing(reading.events()) as events:
+        accepted = write(slices())
+    return Ingested(accepted, *rest[0])
 
 
-def _grouped(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the frames put together to at least `rows` rows each, but for the last, so that many small files make few runs."""
-    held: list[pl.DataFrame] = []
-    for frame in frames:
-        held.append(frame)
-        if sum(part.height for part in held) >= rows:
-            yield pl.concat(held)
-            held = []
-    if any(part.height for part in held):
-        yield pl.concat(held)
-
-
-def _quarantine_conflicts(number: int, file: RawFile, conflicting: pl.Series, staging: Staging, chunk_rows: int) -> None:
-    """Keep a file's conflicting duplicates with their raw text, for which the file is read again; most files have none."""
-    if conflicting.is_empty():
-        return
-    named = pl.lit("conflicting_duplicate").alias(REASON), pl.lit(file.path.name).alias("file"), duplicates.positions(number)
-    for chunk_of in _chunks_of(file, staging, chunk_rows):
-        chunk = chunk_of()
-        where = chunk.rows.is_in(conflicting.implode())
-        if where.any():
-            staging.add_conflicting(pl.DataFrame([chunk.rows.filter(where), chunk.text(where)]).with_columns(*named))
-
-
-def _account(files: list[RawFile], counts: list[_Counts], kept: Counter[int], removed: Removed) -> list[Accounting]:
+def _account(reading: Reading, slices: Stream | Shuffled) -> list[Accounting]:
     return [
         Accounting(
             file=file.path.name,
-            rows_in=rows_in,
-            accepted=kept[at],
-            exact_duplicates=removed.counts[at, EXACT],
-            conflicting_duplicates=removed.counts[at, CONFLICTING],
-            quarantined=quarantined,
-            warning=warning,
+            rows_in=count.rows_in,
+            accepted=slices.accepted[at],
+            exact_duplicates=slices.removed.counts[at, EXACT],
+            conflicting_duplicates=slices.removed.counts[at, CONFLICTING],
+            quarantined=count.quarantined,
+            warning=count.warning,
         )
-        for at, (file, (rows_in, quarantined, warning)) in enumerate(zip(files, counts, strict=True))
+        for at, (file, count) in enumerate(zip(reading.files, reading.counts, strict=True))
     ]
 
 

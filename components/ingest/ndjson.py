@@ -13,23 +13,25 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 
-from components.ingest.chunks import Chunk, declared, numbered, text_chunk
+from components.ingest.chunks import Chunk, numbered, text_chunk
 from components.ingest.files import RawFile
 from components.ingest.lines import Lines, decoded, read_lines
 from components.ingest.scalars import EXACT
-from components.profile import Clock, Source
-from components.tables import CONTEXT_TYPES, Schema
+from components.profile import Source
+from components.tables import Schema
 
 _SMALLEST = 256
 """Lines that are not worth another attempt at decoding them at once."""
 _DOUBTFUL = "__doubtful__"
-_NUMBERS: Schema = {"position": pl.Int64, "amount": pl.Float64}
 _loads = json.loads
 
 
-def read_ndjson(file: RawFile, stream: IO[bytes], source: Source, clock: Clock, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
-    """Yield what reads each chunk of an NDJSON file; blank lines hold no row, a key absent from a row is its missing value."""
-    first_row, schema = 1, _schema(source, clock)
+def read_ndjson(file: RawFile, stream: IO[bytes], source: Source, schema: Schema, chunk_rows: int) -> Iterator[Callable[[], Chunk]]:
+    """Yield what reads each chunk of an NDJSON file; blank lines hold no row, a key absent from a row is its missing value.
+
+    schema: the declared keys and the types in which they are best read.
+    """
+    first_row = 1
     for block in read_lines(file, stream, chunk_rows):
         lines = _without_blanks(block)
         if len(lines):
@@ -38,18 +40,10 @@ def read_ndjson(file: RawFile, stream: IO[bytes], source: Source, clock: Clock, 
 
 
 def _without_blanks(lines: Lines) -> Lines:
-    if (lines.bytes_[lines.starts] > ord(" ")).all():
+    objects = lines.text.startswith(b"{") and lines.count(b"\n{") == len(lines) - 1
+    if objects or (lines.bytes_[lines.starts] > ord(" ")).all():
         return lines
     return Lines(b"".join(line + b"\n" for line in lines.split() if line.strip()))
-
-
-def _schema(source: Source, clock: Clock) -> Schema:
-    """Return the type in which each declared key is best decoded."""
-    known: Schema = {name: CONTEXT_TYPES[kind] for name, kind in source.context.items()}
-    for name, raw in source.columns.items():
-        time = name.endswith("_at") and clock.unit != "iso"
-        known[raw] = pl.Int64 if time else _NUMBERS.get(name, pl.String)
-    return {name: known[name] for name in declared(source)}
 
 
 def _chunk(first_row: int, lines: Lines, source: Source, schema: Schema) -> Chunk:
@@ -81,16 +75,17 @@ def _decode_parts(lines: Lines, schema: Schema) -> pl.DataFrame:
 
 def _decode(lines: Lines, schema: Schema) -> pl.DataFrame | None:
     """Return the declared values and which rows are doubtful; None where Polars refuses a line or a type."""
+    if not lines.is_text:
+        return None
     try:
-        if not lines.text.isascii():
-            lines.text.decode("utf-8")
         found = pl.read_ndjson(lines.text, schema=_further_keys(lines) | schema)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+    except pl.exceptions.PolarsError:
         return None
     if found.height != len(lines):
         return None
-    doubtful = _odd(lines, found.select(name for name, dtype in schema.items() if dtype == pl.String))
-    if not _each_key_once(lines, found):
+    once = _each_key_once(lines, found)
+    doubtful = _odd(lines, found, list(schema), quoted=once and _all_texts_quoted(lines, found))
+    if not once:
         doubtful |= _repeating(lines, list(schema))
     return found.select(*schema, doubtful.alias(_DOUBTFUL))
 
@@ -98,21 +93,33 @@ def _decode(lines: Lines, schema: Schema) -> pl.DataFrame | None:
 def _further_keys(lines: Lines) -> Schema:
     """Return the keys of the first line, so that keys can be counted though the profile does not name them."""
     try:
-        first = _loads(lines.part(0, 1).text)
+        first = _loads(lines.head(1).text)
     except (ValueError, RecursionError):
         return {}
     return dict.fromkeys(first, pl.String) if isinstance(first, dict) else {}
 
 
-def _odd(lines: Lines, texts: pl.DataFrame) -> pl.Series:
-    """Tell where a text may be a nested value, half a surrogate pair, or a number that is not what was written."""
+def _odd(lines: Lines, found: pl.DataFrame, names: list[str], *, quoted: bool) -> pl.Series:
+    """Tell where a text may be a nested value, half a surrogate pair, or a number that is not what was written.
+
+    quoted: all texts stand in quotes, so that none can be nested or a number.
+    """
+    texts = found.select(name for name in names if found.schema[name] == pl.String)
     odd = [pl.repeat(False, len(lines))]
-    if b"[" in lines.text or np.count_nonzero(lines.bytes_ == ord("{")) > len(lines):
-        odd += [pl.col(name).str.starts_with(bracket) for name in texts.columns for bracket in ("[", "{")]
     if b"\\" in lines.text and (b"\\ud" in lines.text or b"\\uD" in lines.text):  # half a pair is decoded as NUL
         odd += [pl.col(name).str.contains("\0", literal=True) for name in texts.columns]
-    odd += [pl.col(name).str.contains(r"^-?\d{16}") for name in texts.columns if _may_be_rounded(lines, texts[name])]
+    if not quoted and (b"[" in lines.text or lines.count(b"{") > len(lines)):
+        odd += [pl.col(name).str.starts_with(bracket) for name in texts.columns for bracket in ("[", "{")]
+    if not quoted:
+        odd += [pl.col(name).str.contains(r"^-?\d{16}") for name in texts.columns if _may_be_rounded(lines, texts[name])]
     return texts.select(pl.any_horizontal(odd).fill_null(False)).to_series()
+
+
+def _all_texts_quoted(lines: Lines, found: pl.DataFrame) -> bool:
+    """Tell whether there are as many values in quotes as texts; a number's column has none, and no key or value repeats."""
+    texts = _num_values(found.select(pl.col(pl.String)))
+    quoted = lines.count(b'":"')
+    return quoted == texts or quoted + lines.count(b'": "') == texts
 
 
 def _may_be_rounded(lines: Lines, texts: pl.Series) -> bool:
@@ -125,11 +132,29 @@ def _may_be_rounded(lines: Lines, texts: pl.Series) -> bool:
 
 
 def _each_key_once(lines: Lines, found: pl.DataFrame) -> bool:
-    """Tell whether there are only as many keys as values found, so that no line can repeat a key."""
+    """Tell whether there are only as many keys as values found, and nulls written, so that no line can repeat a key."""
     if b"\t" in lines.text or b"\r" in lines.text or lines.count(b'" '):  # a key's colon may stand apart
         return False
-    values: int = found.height * found.width - sum(found.null_count().row(0))
-    return lines.count(b'":') == values
+    keys = lines.count(b'":')
+    if keys == _num_values(found):
+        return True
+    if b"null" not in lines.text:
+        return False
+    gaps = found.select(pl.any_horizontal(pl.all().is_null())).to_series()
+    keys -= found.width * (len(lines) - int(gaps.sum()))  # those of lines without a gap, if none repeats
+    picked = Lines(b"".join(line + b"\n" for line in lines.pick(gaps)))
+    return picked.count(b'":') == keys == _num_values(_with_zeros(picked, found.columns))
+
+
+def _with_zeros(lines: Lines, names: list[str]) -> pl.DataFrame:
+    """Return the values as text, with 0 for each null that is written."""
+    zeros = lines.text.replace(b'":null', b'":0').replace(b'": null', b'":0')
+    return pl.read_ndjson(zeros, schema=dict.fromkeys(names, pl.String))
+
+
+def _num_values(found: pl.DataFrame) -> int:
+    nulls: int = sum(found.null_count().row(0))
+    return found.height * found.width - nulls
 
 
 def _repeating(lines: Lines, names: list[str]) -> pl.Series:

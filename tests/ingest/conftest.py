@@ -2,7 +2,7 @@
 
 import gzip
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from components.ingest.accounting import Accounting
 from components.ingest.columns import Target
-from components.ingest.logs import read_day
+from components.ingest.logs import Day, Ingested, Write, read_day
 from components.profile import Kind, Profile
 
 DAY = date(2024, 5, 2)
@@ -33,6 +33,11 @@ def make_profile(**changes: Any) -> Profile:
         "purchases": {"columns": {**ids, "order_id": "id", "purchased_at": "time", "amount": "amount"}},
     }
     return Profile.model_validate({"name": "shop", "fields": [{"name": "item_id", "kind": "id"}], **kinds, **changes})
+
+
+def collect_each(slices: Iterable[pl.LazyFrame]) -> list[pl.DataFrame]:
+    """Collect the slices one after the other, as the lake does."""
+    return [rows.collect(engine="streaming") for rows in slices]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Landing:
     day: date = DAY
     chunk_rows: int = 1000
     file_rows: int = 100_000
+    way: Callable[[Day, Write[list[pl.DataFrame]]], Ingested[list[pl.DataFrame]]] = read_day
 
     def folder(self, kind: Kind = "impressions") -> Path:
         """Return the day's folder."""
@@ -79,11 +85,9 @@ class Landing:
         scratch = self.root / f"scratch-{number}"
         scratch.mkdir()
         target = Target(kind, self.day, self.profile)
-        found = read_day(self.folder(kind), target, scratch=scratch, chunk_rows=self.chunk_rows, file_rows=self.file_rows)
-        for accounting in found.accounting:
-            accounting.check()
-        slices = [rows.collect(engine="streaming") for rows in found.accepted]
-        return Read(pl.concat(slices), found.quarantined.collect(engine="streaming"), found.accounting, found.hours, len(slices))
+        found = self.way(Day(self.folder(kind), target, scratch, self.chunk_rows, self.file_rows), collect_each)
+        quarantined = found.quarantined.collect(engine="streaming")
+        return Read(pl.concat(found.accepted), quarantined, found.accounting, found.hours, len(found.accepted))
 
 
 def compressed(name: str, plain: bytes) -> bytes:

@@ -151,8 +151,7 @@ def both_ways(landing, monkeypatch, name, content):
 
 
 def none_read(chunk, target):
-    schema = {**target.schema, "row": pl.Int64, "reason": pl.String}
-    return pl.DataFrame(schema=schema).clear(chunk.height)
+    return pl.DataFrame(schema={**target.schema, "row": pl.Int64}).clear(chunk.height)
 
 
 @pytest.mark.parametrize(("kind", "zone"), [("ndjson", "UTC"), ("csv", "UTC"), ("ndjson", "America/New_York"), ("csv", "Asia/Kolkata")])
@@ -213,3 +212,36 @@ def test_an_id_that_a_json_float_may_have_rounded_is_set_aside(landing, item, ac
     found = landing.read()
     assert found.accepted["item_id"].to_list() == [item.removesuffix(".0")] * accepted
     assert [reason.split(":")[0] for _, reason in found.reasons] == ["item_id not exact as a float"] * (1 - accepted)
+
+
+CELLS = [*TIMES, *TEXTS, *NUMBERS, "-nan", "+NaN", "inf", " 5", "5 ", "\t", "+5", ".5", "5.", "1_0", "٣", "0x1", "'5'", "-0.0"]
+
+
+@pytest.mark.parametrize("column", ["time", "position", "scene", "rank", "price"])
+def test_an_odd_csv_cell_is_the_same_at_the_head_of_a_file_and_far_down(landing, monkeypatch, column):
+    """At the head it decides how the file's numbers are read; far down it comes as a surprise."""
+    names = HEADER.split(",")
+    usual_row = dict(zip(names, ("", "u", "1", "2024-05-02T08:00:00Z", "3", "home", "7", "1.25", "true"), strict=True))
+    for number, cell in enumerate(CELLS):
+        odd = ",".join((usual_row | {"id": f"i-{number}", column: cell}).values())
+        landing.write(f"head-{number}.csv", f"{HEADER}\n{odd}\n")
+        rows = [",".join((usual_row | {"id": f"i-{number}-{at}"}).values()) for at in range(delimited._FIRST)]
+        landing.write(f"down-{number}.csv", "\n".join([HEADER, *rows, odd.replace("i-", "j-"), ""]))
+    at_once, one_by_one = both_ways(landing, monkeypatch, "z.csv", HEADER)
+    assert_frame_equal(at_once.accepted, one_by_one.accepted)
+    assert_frame_equal(at_once.quarantined, one_by_one.quarantined)
+    assert at_once.accounting == one_by_one.accounting
+    assert at_once.accepted.height + at_once.quarantined.height == len(CELLS) * (delimited._FIRST + 2)
+
+
+@pytest.mark.parametrize(("first", "item"), [('"id":"a","id":null', None), ('"id":null,"id":"a"', "1"), ('"id":"a"', "1")])
+@pytest.mark.parametrize("space", ["", " "])
+def test_a_key_spelt_twice_beside_nulls_is_the_last_of_them(landing, monkeypatch, first, item, space):
+    """The written nulls of other lines must not hide that a line has one key twice."""
+    time = '"time":"2024-05-02T00:00:00Z"'
+    others = [f'{{"id":"i-{at}","item":1,{time},"scene":null,"rank":{at}}}' for at in range(50)]
+    text = "\n".join([f'{{{first},"item":1,{time},"rank":null}}', *others, '{"id":null,"item":1,' + time + "}"])
+    at_once, one_by_one = both_ways(landing, monkeypatch, "a.ndjson", text.replace('":', '":' + space))
+    assert_frame_equal(at_once.accepted, one_by_one.accepted)
+    assert_frame_equal(at_once.quarantined, one_by_one.quarantined)
+    assert (at_once.accepted["impression_id"] == "a").sum() == (item is not None)

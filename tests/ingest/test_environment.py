@@ -13,18 +13,21 @@ import hashlib, sys
 from datetime import date
 from pathlib import Path
 from components.ingest.columns import Target
-from components.ingest.logs import read_day
+from components.ingest.logs import Day, read_day
 from components.profile import load_profile
 folder, day = Path(sys.argv[1]), date.fromisoformat(sys.argv[2])
 profile = load_profile(folder / "profile.toml")
 target = Target("impressions", day, profile)
-found = read_day(folder / "impressions" / f"day={day}", target, scratch=Path(sys.argv[3]), chunk_rows=100, file_rows=400)
-digest = hashlib.sha256()
-for number, rows in enumerate([*found.accepted, found.quarantined]):
-    path = Path(sys.argv[3]) / f"{number}.parquet"
-    rows.sink_parquet(path, engine="streaming", maintain_order=True, row_group_size=128)
-    digest.update(path.read_bytes())
-print(digest.hexdigest(), [one.accepted for one in found.accounting], found.hours)
+def write(slices):
+    digest = hashlib.sha256()
+    for number, rows in enumerate(slices):
+        path = Path(sys.argv[3]) / f"{number}.parquet"
+        rows.sink_parquet(path, engine="streaming", maintain_order=True, row_group_size=128)
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+Path(sys.argv[3]).mkdir()
+found = read_day(Day(folder / "impressions" / f"day={day}", target, Path(sys.argv[3]), chunk_rows=100, file_rows=400), write)
+print(found.accepted, write([found.quarantined]), [one.accepted for one in found.accounting], found.hours)
 """
 PROFILE = """
 name = "shop"

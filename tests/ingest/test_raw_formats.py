@@ -1,11 +1,16 @@
 """Every format and compression gives the same events."""
 
+import gzip
 import itertools
+import random
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+
+from components.errors import RawLogError
+from components.ingest import files
 
 HEADER = "time,id,user,item,position,scene,rank,price,fresh,unused"
 CSV = f'''{HEADER}
@@ -123,3 +128,24 @@ def test_a_day_with_a_header_only_has_no_rows_but_their_columns(landing):
     assert found.accepted.columns == ["order_id", "impression_id", "user_id", "item_id", "purchased_at", "amount"]
     assert found.accounting[0].rows_in == 0
     assert not found.accounting[0].warning
+
+
+@pytest.mark.parametrize("part", [1, 5, 100, 1 << 18])
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_gzip_members_of_any_size_read_as_gzip_reads_them(tmp_path, monkeypatch, part, size):
+    draw = random.Random(f"{part} {size}")
+    monkeypatch.setattr(files, "_PART", part)
+    members = [bytes(draw.choices(b"abc\n", k=draw.choice([0, 1, 2, 50, 3000]))) for _ in range(9)]
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(b"".join(gzip.compress(member, draw.choice([0, 1, 9])) for member in members))
+    assert read_whole(path, size) == b"".join(members)
+    whole = path.read_bytes()
+    for torn in (whole[:-1], whole[:-9], whole + b"\x1f", whole + b"\0", whole + b"more"):
+        path.write_bytes(torn)
+        with pytest.raises(RawLogError, match=r"expected a whole a\.csv\.gz"):
+            read_whole(path, size)
+
+
+def read_whole(path, size):
+    with files.opened(files.RawFile(path, "csv", ".gz")) as stream:
+        return b"".join(iter(lambda: stream.read(size), b""))

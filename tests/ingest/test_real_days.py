@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.columns import Target
-from components.ingest.logs import read_day
+from components.ingest.logs import Day, read_day
 from components.profile import EVENT_KEY, EVENT_TIME, load_profile
 from components.settings import Settings
 from components.tables import ITEM_FEATURES, SAMPLES, USER_FEATURES
@@ -45,8 +45,9 @@ def test_a_real_day_is_read_whole(tmp_path, name, kind):
     if not folder.is_dir():
         pytest.skip(f"the real logs are absent: {folder}")
     expected = [row for path in folder.iterdir() for row in read_plainly(path)]
-    found = read_day(folder, Target(kind, day, profile), scratch=tmp_path, chunk_rows=30_000, file_rows=1_000_000)
-    events = pl.concat(rows.collect(engine="streaming") for rows in found.accepted)
+    logs = Day(folder, Target(kind, day, profile), tmp_path, chunk_rows=30_000, file_rows=1_000_000)
+    found = read_day(logs, lambda slices: pl.concat(rows.collect(engine="streaming") for rows in slices))
+    events = found.accepted
     assert [(one.rows_in, one.accepted) for one in found.accounting] == [(len(expected), len(expected))]
     assert found.quarantined.collect().is_empty()
     key, at = EVENT_KEY[kind], EVENT_TIME[kind]

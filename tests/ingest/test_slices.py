@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.ingest import duplicates
+from components.ingest import fingerprints
 from components.ingest.columns import Target
-from components.ingest.logs import read_day
+from components.ingest.logs import Day, read_by_sorting, read_day
 from components.ingest.slices import greedy
 
 START = datetime(2024, 5, 2, tzinfo=UTC)
@@ -31,19 +31,31 @@ def impressions(rows, *, seed=0, spread=timedelta(hours=24)):
 
 def slices_of(landing, **bounds):
     scratch = landing.root / f"scratch-{len(list(landing.root.glob('scratch*')))}"
-    found = read_day(landing.folder(), Target("impressions", landing.day, landing.profile), scratch=scratch, **bounds)
-    return [rows.collect(engine="streaming") for rows in found.accepted]
+    day = Day(landing.folder(), Target("impressions", landing.day, landing.profile), scratch, **bounds)
+    return read_day(day, lambda slices: [rows.collect(engine="streaming") for rows in slices]).accepted
 
 
 @given(counts=st.lists(st.integers(1, 9), max_size=30), most=st.integers(1, 20))
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_slices_are_as_long_as_they_may_be_and_miss_no_minute(counts, most):
-    histogram = [(minute * 3, count) for minute, count in enumerate(counts)]
+def test_slices_of_a_day_are_as_long_as_they_may_be_and_miss_no_minute(counts, most):
+    histogram = [(minute * 300, count) for minute, count in enumerate(counts)]
     stretches = greedy(histogram, most)
     sizes = [[count for minute, count in histogram if first <= minute < last] for first, last in stretches]
+    days = [{minute // 1440 for minute, _ in histogram if first <= minute < last} for first, last in stretches]
     assert [count for size in sizes for count in size] == counts
+    assert all(len(day) == 1 for day in days)
     assert all(sum(size) <= most or len(size) == 1 for size in sizes)
-    assert all(sum(size) + after[0] > most for size, after in pairwise(sizes))
+    assert all(
+        sum(size) + after[0] > most or day != next_ for (size, after), (day, next_) in zip(pairwise(sizes), pairwise(days), strict=True)
+    )
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_events_of_the_eve_are_a_slice_of_their_own(landing, as_parquet, shuffled):
+    eve = impressions(100, spread=timedelta(hours=1)).with_columns(pl.col("time") - timedelta(hours=2), id="e" + pl.col("id"))
+    rows = pl.concat([eve, impressions(300, spread=timedelta(hours=1))]).sort("time", "id")
+    landing.write("a.parquet", as_parquet(rows.sample(fraction=1, shuffle=True, seed=1) if shuffled else rows))
+    assert [part.height for part in slices_of(landing, chunk_rows=130, file_rows=1000)] == [100, 300]
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -84,7 +96,7 @@ def test_a_day_without_rows_is_one_slice_without_rows(landing, as_parquet):
 def test_a_slice_gives_what_is_asked_of_it(landing, as_parquet):
     landing.write("a.parquet", as_parquet(impressions(500)))
     target = Target("impressions", landing.day, landing.profile)
-    (rows,) = read_day(landing.folder(), target, scratch=landing.root / "s", chunk_rows=50, file_rows=1000).accepted
+    (rows,) = read_by_sorting(Day(landing.folder(), target, landing.root / "s", chunk_rows=50, file_rows=1000), list).accepted
     whole = rows.collect()
     assert rows.select("item_id", "impression_id").collect().rows() == whole.select("item_id", "impression_id").rows()
     assert rows.head(70).collect().rows() == whole.head(70).rows()
@@ -94,7 +106,7 @@ def test_a_slice_gives_what_is_asked_of_it(landing, as_parquet):
 
 @pytest.mark.parametrize("at_once", [64, 1 << 24])
 def test_duplicates_are_found_a_range_of_fingerprints_at_a_time(landing, as_parquet, monkeypatch, at_once):
-    monkeypatch.setattr(duplicates, "_AT_ONCE", at_once)
+    monkeypatch.setattr(fingerprints, "_AT_ONCE", at_once)
     landing.chunk_rows = 50
     rows = impressions(1000)
     changed = rows[:100].with_columns(price=2.0)

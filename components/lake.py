@@ -4,13 +4,14 @@ Every table is created empty before anything writes: with a table absent, concur
 """
 
 import hashlib
+import io
 import json
 import math
 import random
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -23,6 +24,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from components.disk import saying_if_full
 from components.errors import DataError, SettingsError
 from components.profile import Profile
+from components.splice import Part, can_splice, splice
 from components.tables import TABLES, Table
 
 _ATTEMPTS = 40
@@ -31,6 +33,8 @@ _EXACT = CommitProperties(max_commit_retries=0)
 _CHUNK = 1 << 20
 _ROW_GROUP = 131_072
 """Rows of a Parquet row group: fixed, so that bytes hang on the rows alone and not on the number of threads."""
+_ONE_PAGE = 1 << 30
+"""Bytes of a page of a table with lists: Polars cuts those of a list by how the batches come, and equal rows would have other bytes."""
 _PROPERTIES = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 36500 days"}
 """Only `vacuum` forgets anything: a version can be read as long as the files of the days asked for are there."""
 
@@ -58,6 +62,32 @@ class Draft:
     def num_rows(self) -> int:
         """Rows of all files."""
         return sum(file.num_rows for file in self.files)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The data files of one day of one table, in order."""
+
+    table: Table
+    files: tuple[DraftFile, ...]
+
+    def find(self, rows: range) -> DraftFile | None:
+        """Return the file that holds just these rows of the day, counted from 0."""
+        first = 0
+        for file in self.files:
+            if range(first, first + file.num_rows) == rows:
+                return file
+            first += file.num_rows
+        return None
+
+
+@dataclass(frozen=True)
+class Widened:
+    """Rows to write, some columns of which are stored already."""
+
+    rows: pl.LazyFrame
+    stored: range | None
+    """The rows of a stored day, counted from 0, that these are, in their order, with more columns beside them; None: of no such rows."""
 
 
 class Lake:
@@ -100,38 +130,76 @@ class Lake:
         """
         paths = _live_paths(self._open(table, version), table, first, last or first)
         if version is not None:
-            self._check_present(table, version, paths)
+            self._check_present(table, f"version {version}", paths)
+        return self._read(table, paths)
+
+    def scan_days(self, table: Table, days: Iterable[date]) -> dict[date, pl.LazyFrame]:
+        """Read some days, each apart, all as of one commit."""
+        opened = self._open(table)
+        return {day: self._read(table, _live_paths(opened, table, day, day)) for day in days}
+
+    def _read(self, table: Table, paths: list[str]) -> pl.LazyFrame:
         schema = table.schema(self.profile)
         if not paths:
             return pl.LazyFrame(schema=schema)
         files, partition = [f"{self.location(table)}/{path}" for path in paths], {name: schema[name] for name in table.partition}
         return pl.scan_parquet(files, hive_partitioning=True, hive_schema=partition).select(list(schema))
 
-    def replace(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame], *, kind: str | None = None) -> int:
+    def replace(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame | Widened], *, kind: str | None = None) -> int:
         """Replace one day (of one `kind`, for a table partitioned by kind too) by `rows`, in one commit; return that commit's version."""
         return self.commit(self.write(table, day, rows, kind=kind))
 
-    def write(self, table: Table, day: date, rows: pl.LazyFrame | Iterable[pl.LazyFrame], *, kind: str | None = None) -> Draft:
+    def write(
+        self,
+        table: Table,
+        day: date,
+        rows: pl.LazyFrame | Iterable[pl.LazyFrame | Widened],
+        *,
+        kind: str | None = None,
+        beside: Stored | None = None,
+    ) -> Draft:
         """Write rows of one day of a table to files that no reader sees before `commit`.
 
         `rows` has the table's columns without its partition columns, sorted by the caller: same rows, same bytes. Several frames become
         one file each, and the next is asked for when the last is written. On a failure what was written is taken away.
+        beside: the stored day that `Widened` rows are of. Where a file of it holds just a frame's rows, its pages are copied and only the
+        other columns are encoded: the same bytes.
 
         Polars writes the files, not delta-rs: that one spreads the rows over the cores in any order, and bytes differ from run to run.
         """
+        frames = [rows] if isinstance(rows, pl.LazyFrame) else rows
+        return self.write_numbered(table, day, enumerate(frames), stem=str(uuid.uuid4()), kind=kind, beside=beside)
+
+    def write_numbered(
+        self,
+        table: Table,
+        day: date,
+        rows: Iterable[tuple[int, pl.LazyFrame | Widened]],
+        *,
+        stem: str,
+        kind: str | None = None,
+        beside: Stored | None = None,
+    ) -> Draft:
+        """Write frames as `write` does, each to a file that stands at its number among all those of one `stem`, whoever writes them."""
         self._open(table)
         values = {table.day: str(day), **({"kind": kind} if kind else {})}
         files = DeltaStorageHandler(self.location(table))
-        stem = "/".join([*(f"{name}={value}" for name, value in values.items()), str(uuid.uuid4())])
+        folder = "/".join(f"{name}={value}" for name, value in values.items())
         drafted: list[DraftFile] = []
         with _undoing(files) as written, saying_if_full(self.uri):
-            for number, frame in enumerate([rows] if isinstance(rows, pl.LazyFrame) else rows):
-                written.append(f"{stem}-{number:05}.parquet")
-                if num_rows := self._sink(table, written[-1], frame):
+            for number, frame in rows:
+                written.append(f"{folder}/{stem}-{number:05}.parquet")
+                if num_rows := self._place(table, written[-1], frame, beside):
                     drafted.append(DraftFile(written[-1], _size(files, written[-1]), num_rows))
                 else:
                     files.delete_file(written.pop())
         return Draft(table, values, tuple(drafted))
+
+    def gather(self, table: Table, day: date, drafted: Iterable[DraftFile]) -> Draft:
+        """Return one draft of files that several processes wrote for a day. Raises DataError where one is gone."""
+        draft = Draft(table, {table.day: str(day)}, tuple(drafted))
+        self._check_present(table, "a draft", [file.path for file in draft.files])
+        return draft
 
     def commit(self, draft: Draft) -> int:
         """Let a draft's files replace the day, in one commit; return its version. Of several writers the last one stands, whole."""
@@ -166,13 +234,41 @@ class Lake:
             with suppress(FileNotFoundError):
                 files.delete_file(file.path)
 
-    def _sink(self, table: Table, path: str, rows: pl.LazyFrame) -> int:
-        """Write one file of the table; return the number of its rows."""
+    def _place(self, table: Table, path: str, frame: pl.LazyFrame | Widened, beside: Stored | None) -> int:
+        """Write one file of the table, as cheaply as its rows can be; return the number of its rows."""
+        rows = self._complete(table, frame.rows if isinstance(frame, Widened) else frame)
+        file = beside.find(frame.stored) if beside and isinstance(frame, Widened) and frame.stored else None
+        if beside and file and (num_rows := self._widen(table, path, rows, f"{beside.table.name}/{file.path}")):
+            return num_rows
+        return self._sink(f"{self.location(table)}/{path}", rows)
+
+    def _complete(self, table: Table, rows: pl.LazyFrame) -> pl.LazyFrame:
         columns = {name: dtype for name, dtype in table.schema(self.profile).items() if name not in table.partition}
-        target = f"{self.location(table)}/{path}"
-        ordered = rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
-        ordered.sink_parquet(target, mkdir="://" not in target, engine="streaming", maintain_order=True, row_group_size=_ROW_GROUP)
+        return rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+
+    def _sink(self, target: str, rows: pl.LazyFrame) -> int:
+        nested = any(dtype.is_nested() for dtype in rows.collect_schema().dtypes())
+        rows.sink_parquet(
+            target,
+            mkdir="://" not in target,
+            engine="streaming",
+            maintain_order=True,
+            row_group_size=_ROW_GROUP,
+            data_page_size=_ONE_PAGE if nested else None,
+        )
         return int(pl.scan_parquet(target).select(pl.len()).collect().item())
+
+    def _widen(self, table: Table, path: str, rows: pl.LazyFrame, stored: str) -> int:
+        """Write one file from the pages of a stored one and the columns that it lacks; return its rows, 0 where that cannot be."""
+        with DeltaStorageHandler(self.uri).open_input_file(stored) as pages:
+            part, like = Part.open(pages), _encode(rows.limit(0))
+            lacking = [name for name in rows.collect_schema().names() if name.encode() not in part.elements]
+            parts = [part, _encode(rows.select(lacking))]
+            if not can_splice(like, parts):
+                return 0
+            # Through pyarrow, as `open_output_stream` gives it, each write would raise TypeError: it hands on Buffers, not bytes.
+            with closing(DeltaStorageHandler(self.location(table))._handler.open_output_stream(path, None)) as target:  # type: ignore[type-var]
+                return splice(like, parts, target)
 
     def vacuum(self, keep: timedelta) -> dict[str, int]:
         """Delete the files that only versions replaced longer ago than `keep` name, and unnamed ones (a killed writer's) as old.
@@ -191,6 +287,18 @@ class Lake:
         """Return the days that hold at least one row, ascending."""
         found = {date.fromisoformat(str(part[table.day])) for part in self._open(table).partitions()}
         return sorted(found)
+
+    def files(self, table: Table, first: date, last: date | None = None) -> list[str]:
+        """Return the names of the data files of the days from `first` through `last` (default: `first`): same names, same rows."""
+        return _live_paths(self._open(table), table, first, last or first)
+
+    def stored(self, table: Table, day: date) -> Stored:
+        """Return the data files of a day: equal, same rows."""
+        actions = pl.DataFrame(self._open(table).get_add_actions(flatten=True))
+        if actions.is_empty():
+            return Stored(table, ())
+        files = actions.filter(pl.col(f"partition.{table.day}") == day).sort("path").select("path", "size_bytes", "num_records")
+        return Stored(table, tuple(DraftFile(*file) for file in files.iter_rows()))
 
     def version(self, table: Table) -> int:
         """Return the table's current Delta version."""
@@ -214,7 +322,7 @@ class Lake:
         except DeltaError as error:
             if version is None:
                 raise
-            raise self._vacuumed(table, version, str(error)) from None
+            raise self._vacuumed(table, f"version {version}", str(error)) from None
         expected, found = ({field.name: str(field.type) for field in schema.fields} for schema in (self._schema(table), opened.schema()))
         if differing := sorted(name for name, _ in expected.items() ^ found.items()):
             raise SettingsError(
@@ -223,14 +331,14 @@ class Lake:
             )
         return opened
 
-    def _check_present(self, table: Table, version: int, paths: list[str]) -> None:
+    def _check_present(self, table: Table, named: str, paths: list[str]) -> None:
         files = DeltaStorageHandler(self.location(table))
         if missing := [info.path for info in files.get_file_info(paths) if not info.is_file]:
-            raise self._vacuumed(table, version, f"{len(missing)} of {len(paths)} missing, first {missing[0]}")
+            raise self._vacuumed(table, named, f"{len(missing)} of {len(paths)} missing, first {missing[0]}")
 
-    def _vacuumed(self, table: Table, version: int, found: str) -> DataError:
+    def _vacuumed(self, table: Table, named: str, found: str) -> DataError:
         return DataError(
-            f"{self.location(table)}: expected the files of version {version}, found {found}; that version was vacuumed (or the lake "
+            f"{self.location(table)}: expected the files of {named}, found {found}; they were vacuumed (or the lake "
             f"replaced): rerun the step that writes {table.name} for the day"
         )
 
@@ -253,6 +361,13 @@ def _live_paths(opened: DeltaTable, table: Table, first: date, last: date) -> li
     files = pl.DataFrame(opened.get_add_actions(flatten=True))
     within = pl.col(f"partition.{table.day}").is_between(first, last)
     return files.filter(within)["path"].sort().to_list() if files.height else []
+
+
+def _encode(rows: pl.LazyFrame) -> Part:
+    """Write rows into memory as a data file."""
+    file = io.BytesIO()
+    rows.sink_parquet(file, engine="streaming", maintain_order=True, row_group_size=_ROW_GROUP)
+    return Part.open(file)
 
 
 def _size(files: DeltaStorageHandler, path: str) -> int:

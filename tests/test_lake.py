@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from polars.io.plugins import register_io_source
 
 from components.errors import DataError, SettingsError
 from components.lake import Lake
 from components.profile import ContextType, Profile, Source
-from components.tables import IMPRESSIONS, QUARANTINE
+from components.tables import IMPRESSIONS, QUARANTINE, USER_FEATURES
 
 PROFILE = Profile(
     name="shop",
@@ -196,3 +198,24 @@ def test_a_table_of_another_profile_is_refused_by_column(lake: Lake, context: di
     other = Lake(lake.uri, PROFILE.model_copy(update={"impressions": source}))
     with pytest.raises(SettingsError, match=r"where it says (scene|device); the profile changed"):
         other.scan(IMPRESSIONS, DAY)
+
+
+def test_bytes_of_lists_do_not_hang_on_the_batches_that_rows_come_in(lake: Lake) -> None:
+    number = pl.int_range(200_000, dtype=pl.Int64)
+    times = pl.concat_list(number * prime for prime in (7919, 104_729, 1_299_709, 15_485_863))
+    made = {"user_id": pl.format("u{}", number), "user_click_times_30d": times}
+    columns = {name: dtype for name, dtype in USER_FEATURES.schema(PROFILE).items() if name != "day"}
+    features = pl.select(made.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in columns.items())
+    found = set()
+    for height in (200_000, 16_384, 5000):
+        lake.replace(USER_FEATURES, DAY, in_batches(features, height))
+        found.add(lake.fingerprint(USER_FEATURES, DAY))
+    assert len(found) == 1
+
+
+def in_batches(rows: pl.DataFrame, height: int) -> pl.LazyFrame:
+    def read(columns: list[str] | None, *_: object) -> Iterator[pl.DataFrame]:
+        yield from (part if columns is None else part.select(columns) for part in rows.iter_slices(height))
+
+    schema: Any = dict(rows.schema)
+    return register_io_source(read, schema=schema, is_pure=True)

@@ -104,6 +104,11 @@ class Survey:
     late: pl.DataFrame
     """impression_id, arrived_on of the day's impressions that arrived later and repeat none that came before."""
 
+    def equals(self, other: "Survey") -> bool:
+        """Whether the other pass saw the same numbers of rows, and the same late ones in whatever order."""
+        late, others = (found.late.sort("impression_id") for found in (self, other))
+        return self.first_row == other.first_row and self.minutes.equals(other.minutes) and late.equals(others)
+
 
 def survey(impressions: Log, sieve: Sieve, labelling: Labelling, candidates: Shelf) -> Survey:
     """Read the day's impressions once; set those aside that clicks may be credited to: NARROW and `row`, null for one that arrived late.

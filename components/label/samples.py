@@ -6,11 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
+from components.buckets import WHOLE, Bucket
+from components.label.attributed import Attributed
 from components.label.attribution import PAIR
-from components.label.candidates import ROW, Shelf, Sieve, Survey, hash_name, hash_pair, survey
+from components.label.candidates import ROW, Shelf, Sieve, Survey, hash_pair, survey
 from components.label.contest import Logs, find_outcomes
 from components.label.events import Labelling, Log, pour
 from components.label.slices import Slice, cut_slices
+from components.lake import Widened
 from components.tables import INSTANT
 
 _OUTCOMES = {"clicked": "clicked_at", "acted": "acted_at", "converted": "converted_at"}
@@ -19,34 +22,62 @@ _HELD_SHARE = 2
 """Of what was clicked half as many rows are held as of a slice: attribution needs them several times over."""
 
 
-def label_samples(logs: Logs, labelling: Labelling, *, file_rows: int, scratch: Path) -> Iterator[pl.LazyFrame]:
-    """Label the impressions exposed on a day with the events known at the cut-off, slice by slice.
+def label_samples(logs: Logs, labelling: Labelling, *, file_rows: int, scratch: Path) -> Iterator[Widened]:
+    """Label the impressions exposed on a day with the events known at the cut-off, slice by slice: `attribute`, then `lay`.
+
+    file_rows: rows of a slice at most; half as many are held at once of what was clicked. scratch: a folder that the caller removes.
+    Yields the columns of `samples` without `day`, sorted by exposed_at, impression_id: the same bytes whenever and in whatever order the
+    events came. Each slice is to be read before the next is asked for.
+    """
+    attributed = attribute(logs, labelling, held=max(1, file_rows // _HELD_SHARE), scratch=scratch)
+    for _, rows in lay(attributed, logs, labelling, file_rows=file_rows):
+        yield rows
+
+
+def attribute(logs: Logs, labelling: Labelling, bucket: Bucket = WHOLE, *, held: int, scratch: Path) -> Attributed:
+    """Survey a day's impressions and find the outcomes of those whose user (where null: impression_id) hashes into a bucket.
 
     logs: impressions, clicks, actions and purchases by arrival day, keys unique within one; other days than the labelling sees may be
     among them. The impressions that arrived on the day stand in the order of exposed_at, impression_id, as the lake keeps them.
-    Impressions exposed on another day compete for clicks but are not returned.
-    file_rows: rows of a slice at most, and what is held at once of what was clicked. scratch: a folder that the caller removes.
-    Yields the columns of `samples` without `day`, sorted by exposed_at, impression_id: the same bytes whenever and in whatever order the
-    events came. Each slice is to be read before the next is asked for.
+    Impressions exposed on another day compete for clicks but are not returned. Every bucket reads the day's ids and times and the events.
+    held: rows held at once of what was clicked. scratch: a folder to be kept until the outcomes are read.
     """
     seen = {kind: labelling.see(log, kind) for kind, log in logs.items()}
     clicks = pour(seen["clicks"]).filter(pl.col("clicked_at") <= labelling.end + labelling.windows.click_window)
     sieve = Sieve.of(clicks, clicks.filter(pl.col("impression_id").is_null()))
-    candidates, outcomes = (Shelf(scratch / name, max(1, file_rows // _HELD_SHARE)) for name in ("candidates", "outcomes"))
+    candidates, outcomes = (Shelf(scratch / name, held) for name in ("candidates", "outcomes"))
     surveyed = survey(logs["impressions"], sieve, labelling, candidates)
-    for part, others in _split(candidates):
+    for part, others in _split(candidates, bucket):
         outcomes.add(find_outcomes(part, others, seen, labelling))
-    for cut in cut_slices(surveyed, labelling.end, file_rows=file_rows):
-        known = outcomes.scan().filter(cut.within).collect(engine="streaming")
-        yield _finish(_attach(known, cut, logs["impressions"], surveyed, labelling), labelling)
+    return Attributed(bucket, surveyed, outcomes.scan())
 
 
-def _split(candidates: Shelf) -> Iterator[tuple[pl.DataFrame, pl.LazyFrame]]:
-    """Yield the candidates in parts of about as many as are held at once, each with all or none of a user and item; and the others."""
-    parts = max(1, -(-candidates.num_rows // candidates.held))
-    place = pl.when(pl.all_horizontal(pl.col(PAIR).is_not_null())).then(hash_pair()).otherwise(hash_name()) % parts
+def lay(attributed: Attributed, logs: Logs, labelling: Labelling, *, file_rows: int, part: Bucket = WHOLE) -> Iterator[tuple[int, Widened]]:
+    """Lay the outcomes of a whole day beside its impressions, slice by slice.
+
+    attributed: of all buckets. logs: as `attribute` had them. file_rows: rows of a slice at most, and what is held of one with late rows.
+    Yields the number and the rows, as `label_samples` describes them, of each slice whose number is `part.number` modulo `part.count`, in
+    ascending order. Each is to be read before the next is asked for.
+    """
+    impressions, surveyed = logs["impressions"], attributed.surveyed
+    for number, cut in enumerate(cut_slices(surveyed, labelling.end, file_rows=file_rows)):
+        if number % part.count == part.number:
+            known = attributed.outcomes.filter(cut.within).collect(engine="streaming")
+            rows = _finish(_attach(known, cut, impressions, surveyed, labelling), labelling)
+            yield number, Widened(rows, cut.stored)
+
+
+def _split(candidates: Shelf, bucket: Bucket) -> Iterator[tuple[pl.DataFrame, pl.LazyFrame]]:
+    """Yield a bucket's candidates in parts of about as many as are held at once, each with all or none of a user and item.
+
+    Beside each part, all other candidates of the day, of whatever bucket.
+    """
+    mine = bucket.holds("user_id", "impression_id")
+    parts = max(1, -(-candidates.scan().filter(mine).select(pl.len()).collect(engine="streaming").item() // candidates.held))
+    place = pl.when(pl.all_horizontal(pl.col(PAIR).is_not_null())).then(hash_pair()).otherwise(pl.col("impression_id").hash(2)) % parts
     for number in range(parts):
-        yield candidates.scan().filter(place == number).collect(engine="streaming"), candidates.scan().filter(place != number)
+        within = mine & (place == number)
+        yield candidates.scan().filter(within).collect(engine="streaming"), candidates.scan().filter(~within)
 
 
 def _attach(known: pl.DataFrame, cut: Slice, impressions: Log, surveyed: Survey, labelling: Labelling) -> pl.LazyFrame:

@@ -21,6 +21,11 @@ class Slice:
     num_late: int
 
     @property
+    def stored(self) -> range | None:
+        """The rows of the arrival day that these are, in order; None where late rows are among them."""
+        return None if self.num_late else range(self.first_row, self.first_row + self.num_punctual)
+
+    @property
     def within(self) -> pl.Expr:
         """Whether an impression is of this slice."""
         return pl.col("exposed_at").is_between(self.first, self.end, closed="left")

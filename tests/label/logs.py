@@ -71,7 +71,7 @@ def label(logs: Mapping[str, pl.LazyFrame], windows: Labels, *, through: datetim
     delivered = {kind: deliver(kind, logs[kind]) for kind in KINDS}
     with tempfile.TemporaryDirectory() as scratch:
         slices = label_samples(delivered, Labelling(DAY, through, windows), file_rows=file_rows, scratch=Path(scratch))
-        return [piece.collect(engine="streaming") for piece in slices]
+        return [piece.rows.collect(engine="streaming") for piece in slices]
 
 
 def serialise(slices: Sequence[pl.DataFrame]) -> list[bytes]:

@@ -114,7 +114,7 @@ def test_day_is_never_collected(tmp_path: Path) -> None:
     lake = write_lake(tmp_path)
     logs = {kind: {DAY: lake.scan(table, DAY)} for kind, table in EVENTS.items()}
     samples = label_samples(logs, Labelling(DAY, END, WINDOWS), file_rows=1000, scratch=tmp_path / "scratch")
-    plans = [piece.show_graph(plan_stage="physical", engine="streaming", raw_output=True, show=False) for piece in samples]
+    plans = [piece.rows.show_graph(plan_stage="physical", engine="streaming", raw_output=True, show=False) for piece in samples]
     assert len(plans) > 1
     for plan in plans:
         assert plan is not None

@@ -11,9 +11,9 @@ import tomllib
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariableError
 
@@ -31,6 +31,10 @@ Band = Annotated[tuple[float, float], AfterValidator(_ascending)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Window = Annotated[timedelta, Field(ge=timedelta(0))]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Layers = tuple[Annotated[int, Field(ge=1)], ...]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+_TOWERS = frozenset({"ctr", "cvr", "ctcvr", "action", "acted_cvr", "other_cvr", "masked_cvr", "ctavr", "kl", "shared", "position"})
+"""Names of towers and of terms of the losses."""
 
 
 class Data(Section):
@@ -52,6 +56,14 @@ class LakeSettings(Section):
     keep: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
     """How long `esmm vacuum` keeps files that newer versions have replaced: what a rerun of an older day reads. Longer than any step
     runs: a file being written is known by its age alone."""
+
+
+class Work(Section):
+    """How many processes share a step."""
+
+    buckets: int = Field(default=1, ge=1, le=4096)
+    """Buckets of users that label, relabel and aggregate are shared by, as mapped tasks; 1: each step in one process. The tables' bytes
+    are the same for any number. Read where a DAG is parsed and a pipeline compiled."""
 
 
 class Database(Section):
@@ -152,21 +164,114 @@ class Validation(Section):
     """Positives, and negatives, below which no column is accused."""
     min_outcomes: int = Field(default=30, ge=1)
     """Mean outcomes a day below which their rates and delays are not compared with earlier days."""
-    histogram_rows: int = Field(default=500_000, ge=1)
-    """Rows by which distributions are judged; of larger days, as many are drawn evenly."""
+    histogram_rows: int = Field(default=200_000, ge=1)
+    """Rows by which distributions are judged (drift, medians, leaks, delays, twins, hours); of larger tables, as many are drawn evenly.
+    Judged on every row: columns and types, counts, nulls, repeated keys, impossible rows, rates, ids."""
     sample_rows: int = Field(default=20_000, ge=1)
     """Rows of a failing table shown to Great Expectations."""
 
 
-class Model(Section):
-    """The network."""
+class SharedBottom(Section):
+    """`bottom = "shared_bottom"`: ESMM's two layers, the heads split at the last."""
 
+    layers: Annotated[Layers, Field(min_length=1)] = (200,)
+    hidden: Layers = (80,)
+    """Of each tower, here and below."""
+
+
+class Mmoe(Section):
+    """`bottom = "mmoe"`, with the paper's sizes."""
+
+    experts: int = Field(default=8, ge=1)
+    expert_width: int = Field(default=16, ge=1)
+    hidden: Layers = (8,)
+
+
+class Ple(Section):
+    """`bottom = "ple"`. The paper gives no numbers of experts."""
+
+    levels: int = Field(default=2, ge=1)
+    own_experts: int = Field(default=2, ge=1)
+    """Of each task, on each level."""
+    shared_experts: int = Field(default=2, ge=1)
+    expert_width: int = Field(default=64, ge=1)
+    hidden: Layers = (64,)
+
+
+class Nfwfm(Section):
+    """`bottom = "nfwfm"`."""
+
+    layers: Annotated[Layers, Field(min_length=1)] = (200,)
+    """Read the interactions, for all tasks."""
+    hidden: Layers = (80,)
+
+
+class Dupn(Section):
+    """`bottom = "dupn"`: 128 wide as in the paper, the towers and the attention ours."""
+
+    sequence: str = ""
+    """The list field, of the user's side, that is read as a sequence; the fields `beside` it are its properties."""
+    user_width: int = Field(default=128, ge=1)
+    state_width: int = Field(default=128, ge=1)
+    """Of the LSTM's states, and so of what the attention returns."""
+    attention_width: int = Field(default=64, ge=1)
+    hidden: Layers = (80,)
+
+
+class Regression(Section):
+    """One more head: a number that the network also learns to predict."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    column: str
+    """Column of the samples; a row where it is null or NaN does not count."""
+    weight: float = Field(default=1.0, ge=0)
+    """Of the squared error in the loss; bring the column to the order of 1, or the weight to that of its inverse square."""
+
+
+class Model(Section):
+    """The network: bottom, loss and heads are independent choices."""
+
+    bottom: Literal["shared_embedding", "separate_embedding", "shared_bottom", "mmoe", "ple", "dbmtl", "nfwfm", "dupn"] = "shared_embedding"
+    """What the towers share; one file each in components/model/bottoms."""
+    loss: Literal["product", "masked", "product_masked", "esm2", "split_kl", "division"] = "product"
+    """What the towers are and how they are trained; one file each in components/model/losses."""
     embedding_width: int = Field(default=18, ge=1)
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (200, 80)
+    hidden: Layers = (200, 80)
+    """Of each tower, where the bottom has no sizes of its own below."""
+    activation: Literal["relu", "prelu"] = "relu"
+    shared_bottom: SharedBottom = SharedBottom()
+    mmoe: Mmoe = Mmoe()
+    ple: Ple = Ple()
+    nfwfm: Nfwfm = Nfwfm()
+    dupn: Dupn = Dupn()
+    gate_dropout: Dropout = 0.1
+    """Of mmoe's and ple's gates: without it one of them may take all the weight."""
+    interaction_dropout: Dropout = 0.1
+    """Of nfwfm's interactions."""
     ctr_weight: float = Field(default=1.0, ge=0)
     ctcvr_weight: float = Field(default=1.0, ge=0)
-    masked_cvr_weight: float = Field(default=0.0, ge=0)
-    """Weight of the auxiliary masked CVR loss."""
+    ctavr_weight: float = Field(default=1.0, ge=0)
+    """Of a click that an action follows, in esm2."""
+    masked_cvr_weight: float = Field(default=0.3, ge=0)
+    """Of the auxiliary term of product_masked; in masked and split_kl it is the likelihood's, 1."""
+    kl_weight: float = Field(default=1.0, ge=0)
+    """Of the bound in split_kl."""
+    position_tower: bool = False
+    """Let an impression's position add to the click's logit in training, and be missing when scoring."""
+    position_buckets: int = Field(default=64, ge=2)
+    """Later positions count as the last."""
+    position_dropout: Dropout = 0.1
+    """Share of the rows that train without their position."""
+    regressions: tuple[Regression, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [head.name for head in self.regressions]
+        if taken := sorted({name for name in names if name in _TOWERS or names.count(name) > 1}):
+            raise ValueError(f"regressions: expected names of their own, found {', '.join(taken)} taken; choose others")
+        if self.bottom == "dbmtl" and not self.hidden:
+            raise ValueError("bottom dbmtl: expected at least one layer in model.hidden, which the other towers read, found none")
+        return self
 
 
 class Train(Section):
@@ -244,6 +349,7 @@ class Settings(BaseSettings):
     """Where everything is kept (`ESMM_HOME`)."""
     data: Data = Data()
     lake: LakeSettings = LakeSettings()
+    work: Work = Work()
     database: Database = Database()
     ingest: Ingest = Ingest()
     labels: Labels = Labels()

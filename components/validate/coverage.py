@@ -1,6 +1,6 @@
 """Which ids a day has, small enough to keep: those of the lowest hashes, so that two days keep the same ones (bottom-k sketch)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -14,15 +14,23 @@ Sketch = Mapping[str, Any]
 _BY = f"polars {pl.__version__}"  # its hash may differ in the next version
 
 
-def sketch_ids(frame: pl.LazyFrame, column: str, num_rows: int) -> dict[str, Any]:
-    """Keep the lowest 1,000 hashes of the distinct ids of a column, or all of them."""
-    below = min(_ALL, _ALL * _ROWS // max(num_rows, 1))
-    hashes = frame.select(hash=pl.col(column).drop_nulls().hash(seed=0))
-    found = hashes.filter(pl.col("hash") <= pl.lit(below, pl.UInt64)).unique().collect(engine="streaming")["hash"].sort()
+def lowest_hashes(ids: pl.Series, num_rows: int) -> pl.Series:
+    """Return the hashes, each once, of some of a table's ids that may be among the lowest 1,000. num_rows: of the whole table."""
+    hashes = ids.drop_nulls().hash(seed=0)
+    return hashes.filter(hashes <= _limit(num_rows)).unique()
+
+
+def sketch_ids(hashes: Sequence[pl.Series], num_rows: int) -> dict[str, Any]:
+    """Keep the lowest 1,000 of the hashes that `lowest_hashes` gave for the parts of a table, at least one, or all of them."""
+    below, found = _limit(num_rows), pl.concat(hashes).unique().sort()
     if len(found) > _KEPT:
         found = found.head(_KEPT)
         below = found[-1]
     return {"by": _BY, "below": below, "hashes": found.to_list()}
+
+
+def _limit(num_rows: int) -> int:
+    return min(_ALL, _ALL * _ROWS // max(num_rows, 1))
 
 
 def count_distinct(sketch: Sketch) -> int:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from components.validate.keys import hash_columns
-from components.validate.measures import spread
+from components.validate.passes import spread
 from components.validate.subjects import Subject
 
 _EXAMPLES = 20

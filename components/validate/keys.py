@@ -4,7 +4,7 @@ Hashes are compared within one call only: Polars may hash otherwise in its next 
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import IO, NamedTuple
@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from components.validate.slices import in_slices
+
 Hashes = npt.NDArray[np.uint64]
-_PART_ROWS = 10_000_000
+_PART_ROWS = 2_000_000
 _READERS = 2
 _CONFIRMED = 100_000
 _MIXER = 0x9E3779B97F4A7C15
@@ -40,10 +42,11 @@ class Repeats(NamedTuple):
 def count_repeats(frame: pl.LazyFrame, key: Sequence[str], num_rows: int, *, part_rows: int = _PART_ROWS) -> Repeats:
     """Count the rows that repeat a key and those that have none.
 
-    num_rows: of the frame, at least about. Holds 8 bytes for each of twice `part_rows` rows; more rows go through temporary files.
+    num_rows: of the frame, at least. Holds 8 bytes for each of twice `part_rows` rows; more rows go through temporary files.
     Exact: keys with equal hashes are compared themselves, unless there are so many that a chance one does not matter.
     """
-    found, missing = _find_repeated(frame.select(hash_columns(key).alias("hash")), num_parts=-(-num_rows // part_rows))
+    hashes = in_slices(frame.select(hash_columns(key).alias("hash")), num_rows)
+    found, missing = _find_repeated(hashes, num_parts=-(-num_rows // part_rows))
     distinct = np.unique(found)
     if not 0 < len(distinct) <= _CONFIRMED:
         return Repeats(len(found), missing)
@@ -52,26 +55,24 @@ def count_repeats(frame: pl.LazyFrame, key: Sequence[str], num_rows: int, *, par
     return Repeats(rows.height - rows.n_unique(), missing)
 
 
-def _find_repeated(hashes: pl.LazyFrame, *, num_parts: int) -> tuple[Hashes, int]:
+def _find_repeated(hashes: Iterable[pl.DataFrame], *, num_parts: int) -> tuple[Hashes, int]:
     """Return each hash as often as it repeats, once fewer than it is there, and the number of nulls."""
     missing = 0
     with ExitStack() as stack:
         parts = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(max(num_parts, 1))]
-        for batch in hashes.collect_batches(maintain_order=False, engine="streaming"):
-            missing += batch["hash"].null_count()
-            _spread(batch["hash"].drop_nulls().to_numpy(), parts)
+        for part in hashes:
+            missing += part["hash"].null_count()
+            _spread(part["hash"].drop_nulls().to_numpy(), parts)
         readers = stack.enter_context(ThreadPoolExecutor(_READERS))
         return np.concatenate([*readers.map(lambda part: _repeated(_read(part)), parts)]), missing
 
 
-def _spread(batch: Hashes, parts: Sequence[IO[bytes]]) -> None:
-    """Append each hash to the part that its value decides."""
-    if len(parts) == 1:
-        parts[0].write(batch.tobytes())
-        return
-    part_of = batch % np.uint64(len(parts))
-    for number, part in enumerate(parts):
-        part.write(batch[part_of == number].tobytes())
+def _spread(some: Hashes, parts: Sequence[IO[bytes]]) -> None:
+    """Append each hash to the part that holds its range of values: of sorted hashes, one slice each."""
+    ends = [number * (2**64 // len(parts)) for number in range(1, len(parts))]
+    ordered = np.sort(some) if ends else some
+    for part, hashes in zip(parts, np.split(ordered, np.searchsorted(ordered, np.array(ends, np.uint64))), strict=True):
+        part.write(hashes.tobytes())
 
 
 def _read(part: IO[bytes]) -> Hashes:

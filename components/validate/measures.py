@@ -10,17 +10,14 @@ from typing import Any
 import polars as pl
 
 from components.settings import Validation
-from components.validate.coverage import count_distinct, sketch_ids
+from components.validate.coverage import count_distinct
 from components.validate.defects import bounds
 from components.validate.histograms import Histogram, area_under_bins, count_labels, to_histogram
-from components.validate.keys import count_repeats, hash_columns
+from components.validate.keys import count_repeats
+from components.validate.passes import DELAYS, TWINS, read_table
 from components.validate.subjects import Subject
 
 AS_DECLARED = "as declared"
-_GOLDEN = 11_400_714_819_323_198_485  # 2^64 / golden ratio: multiples of it, modulo 2^64, fill the range evenly (Knuth, 6.4)
-_FLAGS = {"clicked": "num_clicks", "acted": "num_actions", "converted": "num_conversions"}
-_TWINS = ("user_id", "item_id", "exposed_at")
-_DELAYS = {"click": ("exposed_at", "clicked_at"), "conversion": ("clicked_at", "converted_at")}
 Measures = dict[str, Any]
 
 
@@ -49,26 +46,22 @@ def measure(frame: pl.LazyFrame, subject: Subject, options: Validation) -> Measu
     found = describe_schema(frame.collect_schema(), subject)
     if found != AS_DECLARED:
         return Measured({"schema": found, "num_rows": frame.select(pl.len()).collect(engine="streaming").item()})
-    keys = count_repeats(frame, subject.key, frame.select(pl.len()).collect(engine="streaming").item())
-    passes = (frame.select(**exprs).collect(engine="streaming") for exprs in (_nulls(subject), _counts(subject)) if exprs)
-    counts = {name: value for found in passes for name, value in found.row(0, named=True).items()}
-    num_rows = counts["num_rows"]
-    measures = {"schema": found, **_shares(counts, subject)}
-    measures["num_repeated_keys"] = keys.repeated
+    read = read_table(frame, subject, options)
+    num_rows, drawn = read.counts["num_rows"], read.drawn
+    keys = count_repeats(frame, subject.key, num_rows)
+    measures = {"schema": found, **_shares(read.counts, subject), "num_repeated_keys": keys.repeated}
     if len(subject.key) == 1:
         measures[f"{subject.key[0]}_null_share"] = keys.missing / max(num_rows, 1)
-    drawn, clicked = _draw(frame, subject, counts, options)
     counted = {name: count_labels(drawn.lazy(), name, _labels(subject)) for name in subject.drifting}
     histograms = {name: to_histogram(found) for name, found in counted.items()} if num_rows else {}
     measures.update(_measure_columns(drawn, counted, subject))
     if subject.name == "samples":
         measures.update(_measure_leaks(counted, "clicked", "click", options))
-        measures.update(measure_leaks(clicked.lazy(), subject.drifting, "converted", "conversion", options))
-        measures.update(_measure_delays(clicked))
-    ids = {name: sketch_ids(frame, name, num_rows) for name in subject.ids}
-    distinct = {name: count_distinct(sketch) for name, sketch in ids.items()}
+        measures.update(measure_leaks(read.clicked.lazy(), subject.drifting, "converted", "conversion", options))
+        measures.update(_measure_delays(read.clicked))
+    distinct = {name: count_distinct(sketch) for name, sketch in read.ids.items()}
     measures.update({f"{name}_rows_each": num_rows / count for name, count in distinct.items() if count})
-    return Measured(measures, histograms, _count_hours(drawn, subject), ids)
+    return Measured(measures, histograms, _count_hours(drawn, subject), read.ids)
 
 
 def describe_schema(found: Mapping[str, Any], subject: Subject) -> str:
@@ -78,48 +71,12 @@ def describe_schema(found: Mapping[str, Any], subject: Subject) -> str:
     return "; ".join(wrong + unknown) or AS_DECLARED
 
 
-def spread(subject: Subject) -> pl.Expr:
-    """Return an even number for each row, over all of UInt64: its instant times the golden ratio, or a hash of its key.
-
-    Rows are drawn by it: by value, never by position, and neither sorted nor hashed where they have an instant.
-    """
-    if not subject.instant:
-        return hash_columns(subject.key).fill_null(0)
-    return pl.col(subject.instant).to_physical().fill_null(0).reinterpret(signed=False) * pl.lit(_GOLDEN, pl.UInt64)
-
-
-def is_within_share(subject: Subject, share: float) -> pl.Expr:
-    """Say of a row whether it is drawn when about a share of them are; all are from 1 on."""
-    return pl.lit(value=True) if share >= 1 else spread(subject) < pl.lit(int(share * 2**64), pl.UInt64)
-
-
 def measure_leaks(rows: pl.LazyFrame, columns: tuple[str, ...], flag: str, word: str, options: Validation) -> Measures:
     """Return `<column>_<word>_auc` of each column against the flag; nothing where either side has too few rows."""
     return _measure_leaks({name: count_labels(rows, name, [flag]) for name in columns}, flag, word, options)
 
 
-def _nulls(subject: Subject) -> Mapping[str, pl.Expr]:
-    return {f"{name}_null_share": pl.col(name).null_count() for name in subject.required if [name] != [*subject.key]}
-
-
-def _count_ends(instants: pl.Expr) -> pl.Expr:
-    """Return 1 where all instants are the same, 2 where they differ, 0 where there is none; without a set of them."""
-    return pl.when(instants.count() == 0).then(0).otherwise(1 + (instants.min() != instants.max()).cast(pl.Int32))
-
-
-def _counts(subject: Subject) -> Mapping[str, pl.Expr]:
-    start, _ = bounds(subject.day)
-    defects = {name: condition.sum() for name, condition in subject.defects.items()}
-    late = {"num_late": (pl.col(subject.instant) < start).sum()} if "num_after_day" in subject.defects else {}
-    counts = {"num_rows": pl.len(), **defects, **late}
-    if subject.name != "samples":
-        return counts
-    flags = {name: pl.col(flag).sum() for flag, name in _FLAGS.items()}
-    flags["num_conversions"] = (pl.col("clicked") & pl.col("converted")).sum()
-    return {**counts, **flags, "num_labels": pl.col("clicked").count(), "num_cut_offs": _count_ends(pl.col("labelled_through"))}
-
-
-def _shares(counts: Measures, subject: Subject) -> Measures:
+def _shares(counts: Mapping[str, Any], subject: Subject) -> Measures:
     """Turn null counts into shares (of no rows: 0) and add late share, CTR and CVR; a rate of nothing is None."""
     rows = max(counts["num_rows"], 1)
     shares: Measures = {name: counts[name] / rows for name in counts if name.endswith("_null_share")}
@@ -129,20 +86,6 @@ def _shares(counts: Measures, subject: Subject) -> Measures:
         return {**counts, **shares}
     clicks, conversions, labels = counts["num_clicks"], counts["num_conversions"], counts["num_labels"]
     return {**counts, **shares, "ctr": clicks / labels if labels else None, "cvr": conversions / clicks if clicks else None}
-
-
-def _draw(frame: pl.LazyFrame, subject: Subject, counts: Measures, options: Validation) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the columns to compare of the drawn rows and, of samples, those of the clicked ones, in one pass."""
-    columns = list(dict.fromkeys([*subject.drifting, *subject.ids, *(_TWINS if subject.name == "impressions" else ())]))
-    is_drawn = is_within_share(subject, options.histogram_rows / max(counts["num_rows"], 1))
-    if subject.name != "samples":
-        drawn = frame.filter(is_drawn).select(columns).collect(engine="streaming")
-        return drawn, drawn.clear()
-    of_clicks = is_within_share(subject, options.histogram_rows / max(counts["num_clicks"], 1))
-    outcomes = dict.fromkeys(["clicked", "converted", *(name for pair in _DELAYS.values() for name in pair)])
-    rows = frame.filter(is_drawn | (pl.col("clicked") & of_clicks)).select(*columns, *outcomes, _is_drawn=is_drawn)
-    both = rows.collect(engine="streaming")
-    return both.filter("_is_drawn"), both.filter("clicked")
 
 
 def _labels(subject: Subject) -> list[str]:
@@ -160,7 +103,7 @@ def _measure_columns(drawn: pl.DataFrame, counted: Mapping[str, pl.DataFrame], s
     for name in subject.ids:
         found[f"{name}_top_share"] = _most_frequent(drawn[name]) / rows
     if subject.name == "impressions" and "user_id" in subject.required:
-        found["twin_share"] = (drawn.height - drawn.select(_TWINS).n_unique()) / rows if drawn.height else 0.0
+        found["twin_share"] = (drawn.height - drawn.select(TWINS).n_unique()) / rows if drawn.height else 0.0
     return found
 
 
@@ -176,7 +119,7 @@ def _measure_leaks(counted: Mapping[str, pl.DataFrame], flag: str, word: str, op
 def _measure_delays(clicked: pl.DataFrame) -> Measures:
     """Return median, 95th percentile and share of zeros of both delays; nothing where there is no outcome."""
     found: Measures = {}
-    for word, (start, end) in _DELAYS.items():
+    for word, (start, end) in DELAYS.items():
         delays = clicked.select(s=(pl.col(end) - pl.col(start)).dt.total_microseconds() / 1e6)["s"].drop_nulls()
         if len(delays):
             found[f"{word}_delay_median_s"], found[f"{word}_delay_p95_s"] = _quantile(delays, 0.5), _quantile(delays, 0.95)

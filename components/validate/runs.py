@@ -25,19 +25,26 @@ def run_suites(batches: Sequence[Batch], *, run_name: str, site: Path) -> tuple[
 
 def judge_batches(batches: Sequence[Batch], context: Any, *, run_name: str) -> tuple[list[Failure], list[str]]:
     """Return the failures, critical ones first, and a line for each expectation that raised instead of answering."""
-    source = context.data_sources.add_pandas("day")
+    frames = context.data_sources.add_pandas("day").add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
     run_id = gx.RunIdentifier(run_name=run_name)
     failures: list[Failure] = []
     raised: list[str] = []
     for batch in batches:
-        whole = source.add_dataframe_asset(batch.suite.name).add_batch_definition_whole_dataframe("all")
-        definition = gx.ValidationDefinition(name=batch.suite.name, data=whole, suite=context.suites.add(batch.suite))
-        shape = {"result_format": "COMPLETE", **({"unexpected_index_column_names": list(batch.key)} if batch.key else {})}
-        added = context.validation_definitions.add(definition)
-        outcome = added.run(batch_parameters={"dataframe": batch.frame}, result_format=shape, run_id=run_id)
+        definition = gx.ValidationDefinition(name=batch.suite.name, data=frames, suite=context.suites.add(batch.suite))
+        outcome = _run(context.validation_definitions.add(definition), batch, run_id)
         raised.extend(f"{batch.table}: {line}" for line in _read_raised(outcome))
         failures.extend(_read_failures(batch.table, outcome))
     return sorted(failures, key=lambda failure: failure.severity != "critical"), raised
+
+
+def _run(definition: gx.ValidationDefinition, batch: Batch, run_id: gx.RunIdentifier) -> Any:
+    """Ask whether the frame meets its suite, which takes half the time, and only where it does not also for what was found instead."""
+    asked: dict[str, Any] = {"batch_parameters": {"dataframe": batch.frame}, "run_id": run_id}
+    outcome = definition.run(**asked, result_format="BOOLEAN_ONLY")
+    if outcome.success:
+        return outcome
+    shape = {"result_format": "COMPLETE", **({"unexpected_index_column_names": list(batch.key)} if batch.key else {})}
+    return definition.run(**asked, result_format=shape)
 
 
 def open_context(site: Path) -> Any:

@@ -17,12 +17,12 @@ from components.tables import PREDICTIONS, Table
 from components.validate.bands import draw_bands
 from components.validate.comparisons import compare
 from components.validate.failures import Failure
-from components.validate.measures import Measured, is_within_share, measure, measure_leaks
+from components.validate.measures import Measured, measure, measure_leaks
+from components.validate.passes import is_within_share
 from components.validate.subjects import Subject, describe_derived, describe_subjects
 from components.validate.verdicts import judge
 
 Records = Sequence[Mapping[str, Any]]
-_DERIVED_ROWS = 200_000
 _COUNTED = {"clicks": "num_clicks", "actions": "num_actions", "purchases": "num_conversions"}
 
 
@@ -91,17 +91,16 @@ def validate_tables(frames: Mapping[Table, pl.LazyFrame], *, day: date, history:
     """Judge tables that a step of `day` wrote (outcomes, features, predictions), as a scan of the lake gives them.
 
     history: the `profile` that this function gave for the same tables on up to 7 earlier days. Left out are tables of users and of
-    categories where the set has none. Distributions are those of 200,000 rows at most.
+    categories where the set has none.
     """
     verdict = Validation({"day": str(day), "tables": {}, "not_run": []})
-    options = settings.validation.model_copy(update={"histogram_rows": min(settings.validation.histogram_rows, _DERIVED_ROWS)})
     has = {"user_id": settings.profile.has_users, "category": bool(settings.profile.category)}
     for table, frame in frames.items():
         if lacking := [name for name in table.key if not has.get(name, True)]:
             verdict.profile["not_run"].append(f"{table.name}: the set has no {' and no '.join(lacking)}")
             continue
         subject = describe_derived(table, day, settings)
-        _conclude(verdict, subject, measure(frame, subject, options), history, settings)
+        _conclude(verdict, subject, measure(frame, subject, settings.validation), history, settings)
     return _close(verdict)
 
 

@@ -11,8 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from components.settings import Settings, Validation
+from components.validate import slices
 from components.validate.comparisons import compare, find_missing_hours
-from components.validate.coverage import coverage, sketch_ids
+from components.validate.coverage import coverage, lowest_hashes, sketch_ids
 from components.validate.drift import divergence, new_share, stability_index
 from components.validate.examples import draw_examples
 from components.validate.histograms import Histogram, area_under_bins, count_labels, to_histogram
@@ -61,6 +62,24 @@ def test_the_order_of_the_rows_does_not_matter(clean: DayFrames, subjects: dict[
     for order in (frame.reverse(), frame.sample(fraction=1, shuffle=True, seed=3)):
         assert measure(order.lazy(), subjects["samples"], OPTIONS) == first
         assert_frame_equal(draw_examples(order.lazy(), subjects["samples"], 10), shown)
+
+
+def test_the_slices_that_a_table_is_read_in_do_not_matter(
+    clean: DayFrames, subjects: dict[str, Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_offs = pl.when(pl.int_range(pl.len()) > 90).then(pl.col("labelled_through") + timedelta(hours=1)).otherwise("labelled_through")
+    frame = spoiled(clean.samples).with_columns(cut_offs.alias("labelled_through"))
+    repeated = pl.concat([frame, clean.samples.head(1)])
+    whole = measure(repeated, subjects["samples"], OPTIONS)
+    monkeypatch.setattr(slices, "_ROWS", 7)
+    assert [part.height for part in slices.in_slices(repeated, 102)] == [7] * 14 + [4]
+    assert measure(repeated, subjects["samples"], OPTIONS) == whole
+    assert (whole.measures["num_repeated_keys"], whole.measures["num_cut_offs"]) == (2, 2)
+
+
+def test_a_table_without_rows_is_read_too(clean: DayFrames, subjects: dict[str, Subject]) -> None:
+    found = measure(clean.samples.head(0), subjects["samples"], OPTIONS).measures
+    assert [found[name] for name in ("num_rows", "num_cut_offs", "num_repeated_keys", "ctr")] == [0, 0, 0, None]
 
 
 def test_examples_are_bounded_and_spread_over_the_day(clean: DayFrames, subjects: dict[str, Subject]) -> None:
@@ -173,7 +192,7 @@ def test_repeated_keys_are_counted_as_a_plain_set_would(part_rows: int) -> None:
 @pytest.mark.parametrize("size", [100, 30_000])
 def test_the_kept_ids_tell_the_share_that_yesterday_had(size: int) -> None:
     today, yesterday = (
-        sketch_ids(pl.LazyFrame({"u": [f"u{n}" for n in range(first, first + size)]}), "u", size) for first in (0, size // 4)
+        sketch_ids([lowest_hashes(pl.Series([f"u{n}" for n in range(first, first + size)]), size)], size) for first in (0, size // 4)
     )
     assert len(today["hashes"]) <= 1000
     assert coverage(today, yesterday) == pytest.approx(0.75, abs=0 if size == 100 else 0.05)

@@ -48,7 +48,7 @@ def arrivals(first: date, last: date, settings: Settings) -> dict[Kind, dict[dat
     """Read the events of each kind that arrived from `first` through `last`, by arrival day."""
     lake = open_lake(settings)
     days = [first + number * ONE_DAY for number in range((last - first).days + 1)]
-    return {kind: {day: lake.scan(table, day) for day in days} for kind, table in EVENTS.items()}
+    return {kind: lake.scan_days(table, days) for kind, table in EVENTS.items()}
 
 
 def samples_as_of(run: date, day: date, settings: Settings) -> pl.LazyFrame:

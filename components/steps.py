@@ -6,8 +6,10 @@ steps: each costs seconds, and a terminal or a scheduler pays only for the step 
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -18,9 +20,7 @@ from components.enquiries import report
 from components.errors import DataError, ValidationFailedError
 from components.inputs import (
     ONE_DAY,
-    arrivals,
     assembled,
-    days_in_window,
     holdout_start,
     midnight,
     open_lake,
@@ -33,6 +33,7 @@ from components.inputs import (
 from components.profile import Kind
 from components.records import Record, Records, recorded
 from components.settings import Settings
+from components.sharing import labellings, prepared, snapshots, write_samples
 from components.tables import (
     ACTIONS,
     CLICKS,
@@ -68,7 +69,7 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
     """
     from components.ingest.arrival import require_files, require_hours
     from components.ingest.columns import Target
-    from components.ingest.logs import read_day
+    from components.ingest.logs import Day, read_day
 
     if kind not in settings.profile.kinds:
         return {"day": str(day), "kind": kind, "files": [], **dict.fromkeys(_SUMS, 0), "seconds": 0.0}
@@ -77,12 +78,13 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
         folder, target = settings.raw / kind / f"day={day}", Target(kind, day, settings.profile)
         require_files(folder, target)
         bounds = {"chunk_rows": settings.ingest.chunk_rows, "file_rows": settings.lake.file_rows}
-        logs = read_day(folder, target, scratch=scratch, **bounds)
-        for accounting in logs.accounting:
-            accounting.check()
-        require_hours(folder, target, logs.hours)
-        record["quarantine_version"] = lake.replace(QUARANTINE, day, logs.quarantined, kind=kind)
-        record["table_version"] = lake.replace(EVENTS[kind], day, logs.accepted)
+        logs = read_day(Day(folder, target, scratch, **bounds), partial(lake.write, EVENTS[kind], day))
+        with ExitStack() as unless_kept:
+            unless_kept.callback(lake.discard, logs.accepted)
+            require_hours(folder, target, logs.hours)
+            record["quarantine_version"] = lake.replace(QUARANTINE, day, logs.quarantined, kind=kind)
+            unless_kept.pop_all()
+        record["table_version"] = lake.commit(logs.accepted)
         files = [asdict(accounting) for accounting in logs.accounting]
         sums = {name: sum(file[name] for file in files) for name in _SUMS}
         record.update({"kind": kind, "files": files, "hours": list(logs.hours), **sums})
@@ -91,26 +93,19 @@ def ingest_kind(day: date, kind: Kind, settings: Settings) -> Record:
 
 def label(day: date, settings: Settings, *, labelled_through: datetime | None = None) -> Record:
     """Join the day's impressions with what followed them before the cut-off (default: the day's end) into samples."""
-    from components.label.events import Labelling
     from components.label.outcomes import trace_completeness
-    from components.label.samples import label_samples
 
-    cut_off = labelled_through or midnight(day + ONE_DAY)
-    if cut_off < midnight(day + ONE_DAY):
-        raise DataError(f"label {day}: --labelled-through {cut_off.isoformat()} is before the day's end; choose {day + ONE_DAY} or later")
+    (labelling,) = labellings(day, "label", settings, through=labelled_through)
     records = Records(settings.root)
     for kind in settings.profile.kinds:
         records.require(day, f"ingest-{kind}")
     with recorded(day, "label", settings) as record, scratch_folder(settings.root / "scratch") as scratch:
         lake = open_lake(settings)
-        logs = arrivals(day, (cut_off - timedelta(microseconds=1)).date(), settings)
-        labelling = Labelling(day, cut_off, settings.labels)
-        samples = label_samples(logs, labelling, file_rows=settings.lake.file_rows, scratch=scratch)
-        version = record["table_version"] = lake.replace(SAMPLES, day, samples)
-        written = lake.scan(SAMPLES, day, version=version)
-        record["samples"] = written.select(pl.len()).collect().item()
+        draft = write_samples(day, "label", labelling, settings, scratch=scratch)
+        record["samples"], version = draft.num_rows, lake.commit(draft)
+        record["table_version"], written = version, lake.scan(SAMPLES, day, version=version)
         record.update(trace_completeness(written, conversion_window=settings.labels.conversion_window))
-        record.update({"labelled_through": cut_off.isoformat(), "fingerprint": lake.fingerprint(SAMPLES, day, version=version)})
+        record.update({"labelled_through": labelling.through.isoformat(), "fingerprint": lake.fingerprint(SAMPLES, day, version=version)})
     return record
 
 
@@ -156,24 +151,19 @@ def relabel(day: date, settings: Settings) -> Record:
 
     Days without samples are left alone. Each day is replaced in one commit; the outcomes that `day` brought go to `outcomes`.
     """
-    from components.label.events import Labelling
     from components.label.outcomes import learn_outcomes, trace_completeness
-    from components.label.samples import label_samples
 
     require_valid(day, settings)
     with recorded(day, "relabel", settings) as record:
-        lake, known, cut_off = open_lake(settings), Records(settings.root), midnight(day + ONE_DAY)
-        earlier = [when for when in days_in_window(day, settings) if known.read(when, "label")]
-        logs, learned, record["days"] = arrivals(min([*earlier, day]), day, settings), [], {}
-        for when in earlier:
-            labelling = Labelling(when, cut_off, settings.labels)
+        lake, known, learned, record["days"] = open_lake(settings), Records(settings.root), [], {}
+        for labelling in labellings(day, "relabel", settings):
+            when = labelling.day
             with scratch_folder(settings.root / "scratch") as scratch:
-                samples = label_samples(logs, labelling, file_rows=settings.lake.file_rows, scratch=scratch)
-                version = lake.replace(SAMPLES, when, samples)
+                version = lake.commit(write_samples(day, "relabel", labelling, settings, scratch=scratch))
             after = lake.scan(SAMPLES, when, version=version)
             learned.append(learn_outcomes(after, samples_as_of(day - ONE_DAY, when, settings)))
             traced = trace_completeness(after, conversion_window=settings.labels.conversion_window)
-            record["days"][str(when)] = {"version": version, "labelled_through": cut_off.isoformat(), **traced}
+            record["days"][str(when)] = {"version": version, "labelled_through": labelling.through.isoformat(), **traced}
         learned.append(learn_outcomes(samples_as_of(day, day, settings), None))
         record["table_version"] = lake.replace(OUTCOMES, day, learned)
         record["fingerprint"] = known.require(day, "label")["fingerprint"]
@@ -182,16 +172,13 @@ def relabel(day: date, settings: Settings) -> Record:
 
 def aggregate(day: date, settings: Settings) -> Record:
     """Compute the features as of the end of `day`, from those of the day before where they still stand; relabels first if that is due."""
-    from components.aggregate.snapshots import Snapshots
-
     require_valid(day, settings)
     records = Records(settings.root)
     relabelled = records.read(day, "relabel")
     if relabelled is None or relabelled.get("fingerprint") != records.require(day, "label")["fingerprint"]:
         relabel(day, settings)
-    with recorded(day, "aggregate", settings) as record:
-        snapshots = Snapshots(open_lake(settings), records, settings, lambda when: samples_as_of(when, when, settings))
-        record.update(snapshots.write(day))
+    with recorded(day, "aggregate", settings) as record, scratch_folder(settings.root / "scratch") as scratch:
+        record.update(snapshots(settings).write(day, prepared(day, settings, scratch)))
         check_features(day, settings)
     return record
 

@@ -3,6 +3,9 @@
 Keyed on `ds` (or the `day` parameter of a manual run), never on the data interval: only `ds` is the same day in scheduled, backfilled and
 manual runs. Airflow's order is an optimisation; each step finds its inputs by day and refuses when they are missing.
 
+With `work.buckets` above 1, label, relabel and aggregate are shared: mapped tasks before each do a user bucket's part, on whatever machine,
+and the step commits what they have made. The number is read when the DAG is parsed.
+
 `arrived` looks every five minutes whether the day's logs are all there, and fails at once, without a retry, where they are not and
 `ingest.deadline` has passed.
 """
@@ -11,9 +14,10 @@ manual runs. Airflow's order is an optimisation; each step finds its inputs by d
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import CronDataIntervalTimetable, ExceptionRetryPolicy, Param, RetryAction, RetryRule, chain, dag, task
 
 from components.profile import KINDS
+from components.settings import load_settings
 
 DAY = "{{ params.day or ds | default('') }}"  # a manual run with neither has no `ds`
 ON_BAD_DATA_FAIL = ExceptionRetryPolicy(
@@ -66,6 +70,21 @@ def aggregate(day: str) -> None:
     run_step("aggregate", day)
 
 
+@task
+def attribute(day: str, step: str, bucket: int) -> None:
+    run_step("attribute", day, module="sharing", step=step, bucket=bucket)
+
+
+@task
+def lay(day: str, step: str, bucket: int) -> None:
+    run_step("lay", day, module="sharing", step=step, bucket=bucket)
+
+
+@task(task_id="aggregate_users", wait_for_downstream=True, **IN_ORDER)  # a bucket's features are rolled from yesterday's
+def prepare(day: str, bucket: int) -> None:
+    run_step("prepare", day, module="sharing", bucket=bucket)
+
+
 @task(pool="publish")
 def publish(day: str) -> None:
     run_step("publish", day)
@@ -98,8 +117,26 @@ def promote(day: str) -> None:
 )
 def esmm_daily() -> None:
     """Draw the day."""
+    buckets = range(load_settings().work.buckets)
+    shared: dict[str, list[object]] = {"label": [], "relabel": [], "aggregate": []}
+    if len(buckets) > 1:
+        for step in ("label", "relabel"):
+            outcomes = attribute.override(task_id=f"{step}_outcomes").partial(day=DAY, step=step).expand(bucket=list(buckets))
+            files = lay.override(task_id=f"{step}_files").partial(day=DAY, step=step).expand(bucket=list(buckets))
+            shared[step] = [outcomes, files]
+        shared["aggregate"] = [prepare.partial(day=DAY).expand(bucket=list(buckets))]
     features = aggregate(DAY)
-    arrived(DAY) >> ingest.partial(day=DAY).expand(kind=list(KINDS)) >> label(DAY) >> validate(DAY) >> relabel(DAY) >> features
+    chain(
+        arrived(DAY),
+        ingest.partial(day=DAY).expand(kind=list(KINDS)),
+        *shared["label"],
+        label(DAY),
+        validate(DAY),
+        *shared["relabel"],
+        relabel(DAY),
+        *shared["aggregate"],
+        features,
+    )
     features >> publish(DAY)
     features >> train(DAY) >> evaluate(DAY) >> promote(DAY)
 

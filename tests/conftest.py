@@ -23,17 +23,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop_environment(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Set and return the environment of a fresh home over the tiny shop, with a gate that its few conversions can pass."""
+    return set_shop_environment(shop, tmp_path, monkeypatch)
+
+
+def set_shop_environment(shop: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
     environment = {
-        "ESMM_HOME": str(tmp_path / "home"),
+        "ESMM_HOME": str(folder / "home"),
         "ESMM_DATA__RAW": str(shop),
         "ESMM_DATA__PROFILE": str(shop / "profile.toml"),
         "ESMM_GATE__MIN_POSITIVES": "2",
         "ESMM_EVALUATION__MIN_POSITIVES": "2",
         "ESMM_VALIDATION__MAX_QUARANTINED_SHARE": "0.2",
     }
-    monkeypatch.setenv("ESMM_SETTINGS", "")  # not delenv, which would leave what load_settings sets
+    patch.setenv("ESMM_SETTINGS", "")  # not delenv, which would leave what load_settings sets
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+        patch.setenv(name, value)
     return environment
 
 

@@ -9,7 +9,7 @@ from components.aggregate.days import end_of
 from components.aggregate.windows import RATES, USER_CATEGORY, Entity
 from components.profile import Profile
 from components.settings import Aggregate
-from components.tables import INSTANT, PRICED, behaviour_lists
+from components.tables import INSTANT, PRICED
 
 Priors = Mapping[str, tuple[float, float]]
 """Rate and window, as `click_rate_7d` -> the overall rate, and how many observations it weighs as much as."""
@@ -22,31 +22,29 @@ def make_priors(overall: Mapping[str, float], options: Aggregate) -> Priors:
 
 
 def make_features(sums: pl.LazyFrame, priors: Priors, entity: Entity, *, day: date, profile: Profile) -> pl.LazyFrame:
-    """Return the entity's features as of the end of `day` in the table's columns, sorted by key.
+    """Return the entity's features as of the end of `day` in the table's columns, in the order of `sums`.
 
     sums: one row per key, with counts, ages and prices, and for users the lists. priors: what smoothed rates shrink to.
     """
     made = {"event_timestamp": pl.lit(end_of(day), INSTANT)}
     if entity is not USER_CATEGORY:
         made |= _rates(entity, priors) | (_mean_prices(entity) if profile.price else {})
-    return sums.with_columns(**made).select(list(entity.features.columns(profile))).sort(entity.features.key)
+    return sums.with_columns(**made).select(list(entity.features.columns(profile)))
 
 
-def join_lists(sums: pl.LazyFrame, lists: pl.LazyFrame, pairs: pl.LazyFrame, *, profile: Profile) -> pl.LazyFrame:
-    """Add to each user's sums the lists, empty where there are none, and how many different items and categories are in them.
+def count_distinct(lists: pl.DataFrame, pairs: pl.DataFrame, *, profile: Profile) -> pl.DataFrame:
+    """Add to users' lists how many different items and categories each user clicked; without a category, no categories.
 
-    lists: at most one row per user. pairs: `user_category_features` of the day. Items are told apart within the list, which is as long
-    as `list_length` allows; categories over the whole 30 days.
+    lists: one row per user. pairs: the sums of these users and their categories, sorted by user. Items are told apart within the list,
+    which is as long as `list_length` allows; categories over the whole 30 days.
     """
-    columns = [column for attributes in behaviour_lists(profile).values() for column in attributes.values()]
-    joined = sums.join(lists, on="user_id", how="left", validate="1:1").with_columns(pl.col(columns).fill_null([]))
-    distinct = {"user_click_distinct_items_30d": pl.col("user_click_items_30d").list.n_unique().cast(pl.Int64)}
+    counted = lists.with_columns(user_click_distinct_items_30d=pl.col("user_click_items_30d").list.n_unique().cast(pl.Int64))
     if not profile.category:
-        return joined.with_columns(**distinct, user_click_categories_30d=pl.lit([], pl.List(pl.String)))
+        return counted.with_columns(user_click_categories_30d=pl.lit([], pl.List(pl.String)))
     clicked = pairs.filter(pl.col("user_category_click_count_30d") > 0)
-    categories = clicked.group_by("user_id").agg(user_click_distinct_categories_30d=pl.len().cast(pl.Int64))
-    counted = joined.join(categories, on="user_id", how="left", validate="1:1")
-    return counted.with_columns(pl.col("user_click_distinct_categories_30d").fill_null(0), **distinct)
+    found = clicked.select(pl.col("user_id").rle().struct.unnest()).rename({"value": "user_id"})
+    categories = lists.select("user_id").join(found, on="user_id", how="left", validate="1:1", maintain_order="left")["len"]
+    return counted.with_columns(user_click_distinct_categories_30d=categories.fill_null(0).cast(pl.Int64))
 
 
 def _rates(entity: Entity, priors: Priors) -> dict[str, pl.Expr]:

@@ -4,15 +4,18 @@ A day's sums stand on the samples as they were labelled on it and on the outcome
 the 30 stood on is kept in the record of `aggregate`, so that yesterday's features are not rolled after one of its days changed.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 
-from components.aggregate.days import contribute
-from components.aggregate.features import Priors, join_lists, make_features, make_priors
-from components.aggregate.lists import list_outcomes
+from components.aggregate.days import contribute, total
+from components.aggregate.features import Priors, make_features, make_priors
+from components.aggregate.staging import Stage, merge
+from components.aggregate.users import Sources, Users
 from components.aggregate.windows import (
     ITEM,
     USER,
@@ -24,13 +27,46 @@ from components.aggregate.windows import (
     days_to_roll,
     overall_rates,
 )
+from components.buckets import Bucket
+from components.errors import DataError
 from components.lake import Lake
 from components.records import Record, Records
 from components.settings import Settings
-from components.tables import OUTCOMES, USER_CATEGORY_FEATURES, USER_FEATURES, Table
+from components.tables import ITEM_DAYS, OUTCOMES, USER_CATEGORY_DAYS, USER_DAYS, Table
 
-_SUMS = "day-sums"
+_SUMS, _PLAN = "day-sums", "plan.json"
+_SHOWN = 5
+"""Impressions summed up at once, in `lake.file_rows`: Polars holds 40 bytes of each while it groups them by user or item."""
 _COUNTED = {"users": USER, "items": ITEM, "user_categories": USER_CATEGORY}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the features of a day are made of."""
+
+    day: date
+    rolled: bool
+    """From yesterday's features; else rebuilt."""
+    sources: Mapping[date, str]
+    """Day whose sums are needed -> what those stand on."""
+    unsummed: list[date]
+    """Days whose sums are made anew."""
+
+    window: Mapping[date, str]
+    """What each day of the 30 stands on: kept beside the features, for the next day to tell whether they still stand."""
+
+    @property
+    def told(self) -> str:
+        """The plan as JSON."""
+        return json.dumps(asdict(self) | {name: _by_name(getattr(self, name)) for name in ("sources", "window")}, default=str)
+
+    @classmethod
+    def read(cls, told: str) -> "Plan":
+        """Return the plan that was told."""
+        found = json.loads(told)
+        sources, window = ({date.fromisoformat(when): source for when, source in found[name].items()} for name in ("sources", "window"))
+        unsummed = [date.fromisoformat(when) for when in found["unsummed"]]
+        return cls(date.fromisoformat(found["day"]), found["rolled"], sources, unsummed, window)
 
 
 @dataclass(frozen=True)
@@ -43,25 +79,56 @@ class Snapshots:
     samples: Callable[[date], pl.LazyFrame]
     """Reads the samples of a day as they were labelled on it."""
 
-    def write(self, day: date) -> Record:
-        """Write the features of `day` and its sums; return what the record of the step keeps. Days never relabelled count for nothing."""
+    def prepare(self, day: date, bucket: Bucket, folder: Path) -> None:
+        """Stage what the users of one bucket add to the features of `day` and to the sums of the days that have none yet.
+
+        folder: empty or absent, for `write`. Rows without a user belong to bucket 0. Days never relabelled count for nothing.
+        """
+        plan = self.plan(day)
+        sums = {share: Stage(folder / _SUMS / f"{number:05}") for number, share in enumerate(self._split(plan, bucket))}
+        for share, stage in sums.items():
+            for when in plan.unsummed:
+                self._sum_up(when, share, stage)
+        self._roll(plan, bucket, list(sums.values()), Stage(folder))
+        (folder / _PLAN).write_text(plan.told, encoding="utf-8")
+
+    def write(self, day: date, folders: Sequence[Path]) -> Record:
+        """Write the features of `day` and its sums from what was staged of every bucket; return what the record of the step keeps.
+
+        What was staged says what it was made of: another process may have labelled the day again since, to the same bytes.
+        Raises DataError where the folders were not all made of the same.
+        """
+        plan = _one_plan(day, folders)
+        sums = [Stage(share) for folder in folders for share in sorted(folder.glob(f"{_SUMS}/*"))]
+        for when in plan.unsummed:
+            self._write_sums(when, plan.sources[when], sums)
+        items = self._parts(ITEM, plan)
+        priors = make_priors(overall_rates(items, ITEM), self.settings.aggregate)
+        made = {ITEM: add_up(items, ITEM, profile=self.lake.profile).sort(ITEM.features.key)}
+        stages = [Stage(folder) for folder in folders]
+        made |= {entity: merge([stage.scan(entity.features, day) for stage in stages], "user_id") for entity in (USER_CATEGORY, USER)}
+        counts = {entity: self._replace(entity, day, rows, priors) for entity, rows in made.items()}
+        counted = {name: counts[entity] for name, entity in _COUNTED.items()}
+        return {**counted, "rolled": plan.rolled, "basis": self._basis(), "window": _by_name(plan.window)}
+
+    def plan(self, day: date) -> Plan:
+        """Decide what the features of `day` are made of, by what the lake holds now."""
         rolled = self._stands(day - timedelta(days=1))
-        wanted = [when for when in (days_to_roll(day) if rolled else days_in_window(day)) if self._source(when)]
-        for when in wanted:
-            if when == day or not self._summed(when):
-                self._sum_up(when)
-        parts = {entity: self._parts(entity, day, wanted, rolled=rolled) for entity in _COUNTED.values()}
-        priors = make_priors(overall_rates(parts[ITEM], ITEM), self.settings.aggregate)
-        self._replace(ITEM, day, add_up(parts[ITEM], ITEM, profile=self.lake.profile), priors)
-        self._replace(USER_CATEGORY, day, add_up(parts[USER_CATEGORY], USER_CATEGORY, profile=self.lake.profile), priors)
-        self._replace(USER, day, self._listed(day, wanted, parts[USER], rolled=rolled), priors)
-        counts = {name: self._count(entity.features, day) for name, entity in _COUNTED.items()}
-        return {**counts, "rolled": rolled, "basis": self._basis(), "window": self._sources(day)}
+        found = {when: self._source(when) for when in (days_to_roll(day) if rolled else days_in_window(day))}
+        sources = {when: source for when, source in found.items() if source}
+        unsummed = [when for when in sources if when == day or not self._summed(when)]
+        return Plan(day, rolled, sources, unsummed, self._sources(day))
+
+    def _split(self, plan: Plan, bucket: Bucket) -> list[Bucket]:
+        """Share a bucket out so that one share has about `_SHOWN` times `lake.file_rows` impressions of a day at most."""
+        shown = max((int(self.samples(when).select(pl.len()).collect().item()) for when in plan.unsummed), default=0)
+        count = max(1, -(-shown // (bucket.count * _SHOWN * self.settings.lake.file_rows)))
+        return [Bucket(bucket.number + bucket.count * number, bucket.count * count) for number in range(count)]
 
     def _stands(self, yesterday: date) -> bool:
         """Whether yesterday's features were made of what the lake holds now, in the way that the settings ask for now."""
         found = self.records.read(yesterday, "aggregate")
-        return found is not None and (found["basis"], found["window"]) == (self._basis(), self._sources(yesterday))
+        return found is not None and (found["basis"], found["window"]) == (self._basis(), _by_name(self._sources(yesterday)))
 
     def _basis(self) -> Record:
         """Return the settings that decide what a day's features keep for the next day."""
@@ -69,9 +136,9 @@ class Snapshots:
         roles = {role: getattr(profile, role) for role in ("category", "shop", "brand", "price")}
         return {**roles, "list_length": self.settings.aggregate.list_length}
 
-    def _sources(self, day: date) -> dict[str, str]:
+    def _sources(self, day: date) -> dict[date, str]:
         """Return what each day of the window to `day` stands on."""
-        found = {str(when): self._source(when) for when in days_in_window(day)}
+        found = {when: self._source(when) for when in days_in_window(day)}
         return {when: source for when, source in found.items() if source}
 
     def _source(self, day: date) -> str:
@@ -84,18 +151,44 @@ class Snapshots:
         found = self.records.read(day, _SUMS)
         return found is not None and found["source"] == self._source(day)
 
-    def _sum_up(self, day: date) -> None:
+    def _sum_up(self, day: date, share: Bucket, stage: Stage) -> None:
+        """Stage the sums of one day; what they say of an item is added to what other users did to it later."""
+        profile, mine = self.lake.profile, share.holds("user_id")
+        sums = contribute(self.samples(day).filter(mine), self.lake.scan(OUTCOMES, day).filter(mine), day=day, profile=profile)
+        for table in (USER_DAYS, USER_CATEGORY_DAYS):
+            stage.put(table, day, total(sums[table], table, profile))
+        stage.put(ITEM_DAYS, day, sums[ITEM_DAYS])
+
+    def _roll(self, plan: Plan, bucket: Bucket, sums: Sequence[Stage], stage: Stage) -> None:
+        """Stage the sums and lists that the features of users are made of, a range of users at a time."""
+        made_of, eve, mine = (USER, USER_CATEGORY), plan.day - timedelta(days=1), bucket.holds("user_id")
+        days = {entity: self._days(entity.days, plan, sums).filter(mine) for entity in made_of}
+        yesterday = {entity: self.lake.scan(entity.features, eve).filter(mine) for entity in made_of} if plan.rolled else None
+        sources = Sources(days, yesterday, self._scan(OUTCOMES, [plan.day] if plan.rolled else list(plan.sources)).filter(mine))
+        users = Users(plan.day, self.settings.aggregate.list_length, self.lake.profile)
+        for within in users.ranges(sources, -(-self.settings.lake.file_rows // 2)):
+            for entity, rows in zip(made_of, users.make(sources.of(within)), strict=True):
+                stage.put(entity.features, plan.day, rows)
+
+    def _write_sums(self, day: date, source: str, stages: Sequence[Stage]) -> None:
         """Write the sums of one day."""
-        source, profile = self._source(day), self.lake.profile
-        sums = contribute(self.samples(day), self.lake.scan(OUTCOMES, day), day=day, profile=profile)
-        for table, rows in sums.items():
-            self.lake.replace(table, day, rows)
+        for table in (USER_DAYS, USER_CATEGORY_DAYS):
+            self.lake.replace(table, day, merge([stage.scan(table, day) for stage in stages], "user_id"))
+        items = pl.concat([stage.scan(ITEM_DAYS, day) for stage in stages])
+        self.lake.replace(ITEM_DAYS, day, total(items, ITEM_DAYS, self.lake.profile))
         self.records.write(day, _SUMS, {"day": str(day), "step": _SUMS, "source": source})
 
-    def _parts(self, entity: Entity, day: date, wanted: list[date], *, rolled: bool) -> pl.LazyFrame:
-        days = self._scan(entity.days, wanted)
-        yesterday = self.lake.scan(entity.features, day - timedelta(days=1)) if rolled else None
-        return collect_parts(days, yesterday, entity, day=day, profile=self.lake.profile)
+    def _parts(self, entity: Entity, plan: Plan) -> pl.LazyFrame:
+        """Return rows that add up to an entity's windows, of sums in the lake."""
+        days = self._scan(entity.days, list(plan.sources))
+        yesterday = self.lake.scan(entity.features, plan.day - timedelta(days=1)) if plan.rolled else None
+        return collect_parts(days, yesterday, entity, day=plan.day, profile=self.lake.profile)
+
+    def _days(self, table: Table, plan: Plan, sums: Sequence[Stage]) -> pl.LazyFrame:
+        """Read a table's sums of the plan's days: staged ones of some users, and those of the lake."""
+        summed = [when for when in plan.sources if when not in plan.unsummed]
+        staged = [stage.scan(table, when).with_columns(day=pl.lit(when)) for stage in sums for when in plan.unsummed]
+        return pl.concat([*staged, *([self._scan(table, summed)] if summed else [])])
 
     def _scan(self, table: Table, days: list[date]) -> pl.LazyFrame:
         """Read some days of a table; a whole window in one scan, for each opening of a table costs as much as a small day."""
@@ -103,17 +196,21 @@ class Snapshots:
             return pl.concat([self.lake.scan(table, day) for day in days])
         return self.lake.scan(table, min(days), max(days)).filter(pl.col("day").is_in(days))
 
-    def _listed(self, day: date, wanted: list[date], parts: pl.LazyFrame, *, rolled: bool) -> pl.LazyFrame:
-        """Return the users' sums with their lists."""
-        profile, length = self.lake.profile, self.settings.aggregate.list_length
-        outcomes = self._scan(OUTCOMES, [day] if rolled else wanted)
-        yesterday = self.lake.scan(USER_FEATURES, day - timedelta(days=1)) if rolled else None
-        lists = list_outcomes(outcomes, yesterday, day=day, length=length, profile=profile)
-        return join_lists(add_up(parts, USER, profile=profile), lists, self.lake.scan(USER_CATEGORY_FEATURES, day), profile=profile)
+    def _replace(self, entity: Entity, day: date, sums: pl.LazyFrame, priors: Priors) -> int:
+        """Write an entity's features; return how many rows they have."""
+        draft = self.lake.write(entity.features, day, make_features(sums, priors, entity, day=day, profile=self.lake.profile))
+        self.lake.commit(draft)
+        return draft.num_rows
 
-    def _replace(self, entity: Entity, day: date, sums: pl.LazyFrame, priors: Priors) -> None:
-        features = make_features(sums, priors, entity, day=day, profile=self.lake.profile)
-        self.lake.replace(entity.features, day, features)
 
-    def _count(self, table: Table, day: date) -> int:
-        return int(self.lake.scan(table, day).select(pl.len()).collect().item())
+def _one_plan(day: date, folders: Sequence[Path]) -> Plan:
+    told = {(folder / _PLAN).read_text(encoding="utf-8") for folder in folders}
+    if len(told) != 1:
+        raise DataError(
+            f"aggregate {day}: expected users prepared from the same inputs, found {sorted(told)}; run `esmm aggregate {day}` again"
+        )
+    return Plan.read(told.pop())
+
+
+def _by_name(days: Mapping[date, str]) -> dict[str, str]:
+    return {str(when): source for when, source in days.items()}

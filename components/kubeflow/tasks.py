@@ -60,6 +60,36 @@ def aggregate(day: str) -> None:
 
 
 @step
+def attribute(day: str, name: str, bucket: int) -> None:
+    """Find the outcomes of one bucket of users, for `label` or `relabel`."""
+    from datetime import date
+
+    from components import settings, sharing
+
+    sharing.attribute(date.fromisoformat(day), settings.load_settings(), step="relabel" if name == "relabel" else "label", bucket=bucket)
+
+
+@step
+def lay(day: str, name: str, bucket: int) -> None:
+    """Write a part of the files of samples, for `label` or `relabel`."""
+    from datetime import date
+
+    from components import settings, sharing
+
+    sharing.lay(date.fromisoformat(day), settings.load_settings(), step="relabel" if name == "relabel" else "label", bucket=bucket)
+
+
+@step
+def prepare(day: str, bucket: int) -> None:
+    """Sum up one bucket of users, for `aggregate`."""
+    from datetime import date
+
+    from components import settings, sharing
+
+    sharing.prepare(date.fromisoformat(day), settings.load_settings(), bucket=bucket)
+
+
+@step
 def publish(day: str) -> None:
     """Write the day's features to Feast."""
     from datetime import date

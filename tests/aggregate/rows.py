@@ -8,6 +8,8 @@ from typing import Any
 import polars as pl
 
 from components.aggregate.snapshots import Snapshots
+from components.buckets import WHOLE
+from components.disk import scratch_folder
 from components.lake import Lake
 from components.profile import Profile
 from components.records import Records
@@ -117,7 +119,9 @@ class World:
 
     def aggregate(self, day: date) -> dict[str, Any]:
         """Do what the step does."""
-        return self.records.write(day, "aggregate", self.snapshots.write(day))
+        with scratch_folder(self.settings.root / "scratch") as scratch:
+            self.snapshots.prepare(day, WHOLE, scratch)
+            return self.records.write(day, "aggregate", self.snapshots.write(day, [scratch]))
 
     def run(self, first: date, last: date) -> dict[str, Any]:
         """Learn and aggregate each day; return the last record."""

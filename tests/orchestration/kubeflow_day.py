@@ -4,8 +4,9 @@ import sys
 
 from kfp import local
 
-from components.kubeflow.pipeline import esmm_daily
+from components.kubeflow.pipeline import pipeline_of
+from components.settings import load_settings
 
 if __name__ == "__main__":
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=sys.argv[2])
-    esmm_daily(day=sys.argv[1])
+    pipeline_of(load_settings().work.buckets)(day=sys.argv[1])

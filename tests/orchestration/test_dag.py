@@ -21,6 +21,17 @@ STEPS = {
     ("train", "evaluate"),
     ("evaluate", "promote"),
 }
+SHARED = {
+    ("ingest", "label_outcomes"),
+    ("label_outcomes", "label_files"),
+    ("label_files", "label"),
+    ("validate", "relabel_outcomes"),
+    ("relabel_outcomes", "relabel_files"),
+    ("relabel_files", "relabel"),
+    ("relabel", "aggregate_users"),
+    ("aggregate_users", "aggregate"),
+}
+NOT_SHARED = {("ingest", "label"), ("validate", "relabel"), ("relabel", "aggregate")}
 READ_DAG = """
 import json, sys, time
 import airflow.sdk
@@ -62,16 +73,43 @@ print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "tasks": tasks, "t
 
 @pytest.fixture(scope="module")
 def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    return read_dag(tmp_path_factory.mktemp("airflow"), buckets=1)
+
+
+@pytest.fixture(scope="module")
+def shared_dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read_dag(tmp_path_factory.mktemp("airflow"), buckets=4)
+
+
+def read_dag(home: Path, *, buckets: int) -> dict[str, Any]:
+    own = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "ESMM_WORK__BUCKETS": str(buckets)}
     run = subprocess.run(
-        [sys.executable, "-c", READ_DAG, str(REPOSITORY / "dags")], env=environment, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", READ_DAG, str(REPOSITORY / "dags")],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return found
 
 
+def edges(dag: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(name, after) for name, task in dag["tasks"].items() for after in task["downstream"]}
+
+
 def test_the_dag_has_the_nine_steps_behind_a_sensor_and_their_edges(dag: dict[str, Any]) -> None:
-    assert {(name, after) for name, task in dag["tasks"].items() for after in task["downstream"]} == SENSOR | STEPS
+    assert edges(dag) == SENSOR | STEPS
+
+
+def test_with_buckets_mapped_tasks_do_the_shares_of_label_relabel_and_aggregate(shared_dag: dict[str, Any]) -> None:
+    assert edges(shared_dag) == SENSOR | (STEPS - NOT_SHARED) | SHARED
+    mapped = {name for name, task in shared_dag["tasks"].items() if task["mapped"]}
+    assert mapped == {"ingest", "label_outcomes", "label_files", "relabel_outcomes", "relabel_files", "aggregate_users"}
+    users = shared_dag["tasks"]["aggregate_users"]
+    assert users["depends_on_past"]
+    assert users["wait_for_downstream"]  # on yesterday's `aggregate`, whose features they roll
 
 
 def test_the_sensor_takes_no_slot_while_it_waits_and_looks_every_five_minutes(dag: dict[str, Any]) -> None:
@@ -110,12 +148,39 @@ def test_importing_the_dag_costs_less_than_a_second_and_nothing_heavy(dag: dict[
 
 
 def test_kubeflow_has_the_same_steps_and_edges(tmp_path: Path, dag: dict[str, Any]) -> None:
-    package = tmp_path / "esmm.yaml"
-    subprocess.run([sys.executable, "-m", "components.kubeflow.pipeline", str(package)], check=True, timeout=120, cwd=REPOSITORY)
-    import yaml
-
-    pipeline = next(iter(yaml.safe_load_all(package.read_text())))
+    pipeline = compile_pipeline(tmp_path, buckets=1)
     tasks = pipeline["root"]["dag"]["tasks"]
-    assert {(before, name) for name, task in tasks.items() for before in task.get("dependentTasks", [])} == STEPS
+    assert depends(tasks) == STEPS
     assert set(tasks) == set(dag["tasks"]) - {"arrived"}
     assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())
+
+
+def test_kubeflow_does_the_shares_in_parallel_loops(tmp_path: Path) -> None:
+    pipeline = compile_pipeline(tmp_path, buckets=4)
+    tasks = pipeline["root"]["dag"]["tasks"]
+    of_airflow = {
+        "attribute-label-shares": "label_outcomes",
+        "lay-label-shares": "label_files",
+        "attribute-relabel-shares": "relabel_outcomes",
+        "lay-relabel-shares": "relabel_files",
+        "prepare-shares": "aggregate_users",
+    }
+    named = {(of_airflow.get(before, before), of_airflow.get(name, name)) for before, name in depends(tasks)}
+    assert named == (STEPS - NOT_SHARED) | SHARED
+    for name in of_airflow:
+        (loop,) = pipeline["components"][tasks[name]["componentRef"]["name"]]["dag"]["tasks"].values()
+        assert loop["parameterIterator"]["items"]["raw"] == "[0, 1, 2, 3]"
+
+
+def compile_pipeline(folder: Path, *, buckets: int) -> dict[str, Any]:
+    import yaml
+
+    package, own = folder / "esmm.yaml", {**os.environ, "ESMM_WORK__BUCKETS": str(buckets)}
+    compile_ = [sys.executable, "-m", "components.kubeflow.pipeline", str(package)]
+    subprocess.run(compile_, check=True, timeout=120, cwd=REPOSITORY, env=own)
+    pipeline: dict[str, Any] = next(iter(yaml.safe_load_all(package.read_text())))
+    return pipeline
+
+
+def depends(tasks: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(before, name) for name, task in tasks.items() for before in task.get("dependentTasks", [])}

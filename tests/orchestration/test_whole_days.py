@@ -112,6 +112,19 @@ def test_a_backfill_gives_the_bytes_and_the_champion_of_the_command_line(by_hand
     assert by_hand["verdict"]["champion"]
 
 
+def test_a_backfill_in_shares_gives_the_same_bytes_and_champion(
+    by_hand: dict[str, Any], environment: dict[str, str], tmp_path: Path
+) -> None:
+    script, shared = str(Path(__file__).parent / "backfill_in_process.py"), {**environment, "ESMM_WORK__BUCKETS": "3"}
+    rounds = json.loads(run([script, str(DAYS[0]), str(DAYS[1])], shared, tmp_path).splitlines()[-1])
+    assert {state for *_, state in rounds} == {"success"}
+    assert len(rounds) == 2 * (1 + 4 + 8 + 5 * 3)
+    assert not list((tmp_path / "staged").glob("*/*/*/*"))  # every share was taken
+    assert outcome(tmp_path, shared, DAYS[:1])["labelled"] == by_hand["labelled"][:1]
+    champions = [Records(home).require(DAYS[1], "promote")["champion"] for home in (by_hand["home"], tmp_path)]
+    assert champions[0] == champions[1]
+
+
 def test_running_the_days_again_changes_nothing(by_hand: dict[str, Any], environment: dict[str, str]) -> None:
     settings = settings_of(by_hand["home"], environment)
     for day in DAYS:
@@ -123,6 +136,15 @@ def test_running_the_days_again_changes_nothing(by_hand: dict[str, Any], environ
 def test_a_day_through_kubeflow_gives_the_same_sample_bytes(by_hand: dict[str, Any], environment: dict[str, str], tmp_path: Path) -> None:
     run([str(Path(__file__).parent / "kubeflow_day.py"), str(FIRST), str(tmp_path / "pipelines")], environment, tmp_path / "home")
     assert outcome(tmp_path / "home", environment, [FIRST])["labelled"] == by_hand["labelled"][:1]
+
+
+def test_a_day_in_shares_through_kubeflow_gives_the_same_sample_bytes(
+    by_hand: dict[str, Any], environment: dict[str, str], tmp_path: Path
+) -> None:
+    shared = {**environment, "ESMM_WORK__BUCKETS": "2"}
+    run([str(Path(__file__).parent / "kubeflow_day.py"), str(FIRST), str(tmp_path / "pipelines")], shared, tmp_path / "home")
+    assert outcome(tmp_path / "home", shared, [FIRST])["labelled"] == by_hand["labelled"][:1]
+    assert not list((tmp_path / "home" / "staged").glob("*/*/*/*"))
 
 
 def test_dag_test_runs_the_day_of_its_logical_date(by_hand: dict[str, Any], environment: dict[str, str], tmp_path: Path) -> None:

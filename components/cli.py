@@ -180,13 +180,21 @@ def run(first: date, last: date | None, path: Path | None, as_json: bool) -> Non
 @click.option("--start", type=Day(), required=True)
 @click.option("--days", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--impressions-per-day", type=click.IntRange(min=1), default=200_000, show_default=True)
-@click.option("--seed", type=int, default=2018, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=2018, show_default=True)
+@click.option("--world", default="dense", show_default=True)
+@click.option("--truth", type=click.Path(path_type=Path, file_okay=False), help="Folder of the truth; `truth` beside OUT when not given.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def simulate(out: Path, start: date, days: int, impressions_per_day: int, seed: int, as_json: bool) -> None:
-    """Write days of raw logs with a known truth, and their profile; reads no settings, which may name that profile."""
+def simulate(out: Path, start: date, truth: Path | None, as_json: bool, **size: Any) -> None:
+    """Write days of raw logs and their profile, and beside them the truth; reads no settings, which may name that profile.
+
+    Worlds: dense (5 % clicked, 10 % of those bought), default (4 %, 2 %), half_confounded, confounded, clickbait.
+    """
     from components.simulate.world import simulate as write
 
-    show(write(out, start=start, days=days, impressions_per_day=impressions_per_day, seed=seed), as_json)
+    try:
+        show(write(out, start=start, truth=truth, **size), as_json)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @esmm.command()

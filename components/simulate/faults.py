@@ -1,11 +1,12 @@
 """What goes wrong between a shop and its logs: rows sent twice, rows sent twice with different content, rows that cannot be read.
 
-Broken rows are added as mangled copies of good ones, so every row of the truth still arrives.
+Broken rows are added as mangled copies of good ones, so every row of the truth still arrives. A log may come in chunks: `before` counts the
+rows of the chunks before this one, and the shares are those of the whole.
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
 import numpy as np
@@ -29,17 +30,25 @@ class Written:
     conflicting_duplicates: int
     broken: int
 
+    @property
+    def events(self) -> int:
+        """Rows before the faults."""
+        return self.rows - self.exact_duplicates - self.conflicting_duplicates - self.broken
 
-def repeat_rows(rng: np.random.Generator, log: pl.DataFrame, altered: pl.Expr) -> tuple[pl.DataFrame, int, int]:
+    def __add__(self, more: "Written") -> "Written":
+        """Count two chunks of one log."""
+        return Written(*(getattr(self, field.name) + getattr(more, field.name) for field in fields(self)))
+
+
+def repeat_rows(rng: np.random.Generator, log: pl.DataFrame, altered: pl.Expr, *, before: int = 0) -> tuple[pl.DataFrame, int, int]:
     """Add exact copies of about 1 % of the rows, and copies of 0.1 % changed by `altered`, at random places.
 
     No row is copied twice. Returns the log, the number of exact copies and the number of changed ones.
     """
-    num_exact = round(EXACT_SHARE * log.height)
-    num_changed = round(CONFLICT_SHARE * log.height + 0.4)
+    num_exact, num_changed = (count(before + log.height) - count(before) for count in (_num_exact, _num_changed))
     chosen = rng.permutation(log.height)[: num_exact + num_changed]
     exact, changed = log[chosen[:num_exact]], log[chosen[num_exact:]].with_columns(altered)
-    return mix_in(rng, log, pl.concat([exact, changed])), num_exact, changed.height
+    return mix_in(rng, log, pl.concat([exact, changed])), exact.height, changed.height
 
 
 def mix_in(rng: np.random.Generator, log: pl.DataFrame, extra: pl.DataFrame) -> pl.DataFrame:
@@ -47,21 +56,23 @@ def mix_in(rng: np.random.Generator, log: pl.DataFrame, extra: pl.DataFrame) -> 
     return pl.concat([log, extra])[_places(rng, log.height, extra.height)]
 
 
-def break_rows(rng: np.random.Generator, log: pl.DataFrame, *, time: str, keys: Sequence[str]) -> tuple[pl.DataFrame, int]:
+def break_rows(rng: np.random.Generator, log: pl.DataFrame, *, time: str, keys: Sequence[str], before: int = 0) -> tuple[pl.DataFrame, int]:
     """Add typed rows that lack a key or the time, or whose time is far ahead. Returns the log and the number added."""
     nothing = [pl.lit(None, dtype=log.schema[name]).alias(name) for name in (*keys, time)]
     breakers = [*nothing, pl.col(time) + timedelta(days=3650)]
-    count = _num_broken(log.height, len(breakers))
+    done, count = _num_broken(before, log.height, len(breakers))
     copies = log[rng.integers(0, max(log.height, 1), count)]
-    broken = [copies[i : i + 1].with_columns(breakers[i % len(breakers)]) for i in range(count)]
+    broken = [copies[i : i + 1].with_columns(breakers[(done + i) % len(breakers)]) for i in range(count)]
     return (mix_in(rng, log, pl.concat(broken)) if broken else log), count
 
 
-def break_lines(rng: np.random.Generator, lines: list[str], breakers: Sequence[Callable[[str], str]]) -> tuple[list[str], int]:
+def break_lines(
+    rng: np.random.Generator, lines: list[str], breakers: Sequence[Callable[[str], str]], *, before: int = 0
+) -> tuple[list[str], int]:
     """Add mangled copies of text lines. Returns the lines and the number added."""
-    count = _num_broken(len(lines), len(breakers))
+    done, count = _num_broken(before, len(lines), len(breakers))
     copies = [lines[int(i)] for i in rng.integers(0, max(len(lines), 1), count)]
-    broken = [breakers[i % len(breakers)](line) for i, line in enumerate(copies)]
+    broken = [breakers[(done + i) % len(breakers)](line) for i, line in enumerate(copies)]
     mixed = [*lines, *broken]
     return [mixed[int(i)] for i in _places(rng, len(lines), count)], count
 
@@ -94,8 +105,18 @@ def csv_breakers(columns: Sequence[str], *, time: str, key: str) -> tuple[Callab
     )
 
 
-def _num_broken(rows: int, sorts: int) -> int:
-    return min(rows // _READABLE_PER_BROKEN, _BROKEN_EACH * sorts)
+def _num_exact(rows: int) -> int:
+    return round(EXACT_SHARE * rows)
+
+
+def _num_changed(rows: int) -> int:
+    return round(CONFLICT_SHARE * rows + 0.4)
+
+
+def _num_broken(before: int, rows: int, sorts: int) -> tuple[int, int]:
+    """Return how many rows were broken in the chunks before, and how many are in this one."""
+    done, all_of_them = (min(count // _READABLE_PER_BROKEN, _BROKEN_EACH * sorts) for count in (before, before + rows))
+    return done, all_of_them - done
 
 
 def _places(rng: np.random.Generator, rows: int, extra: int) -> Ints:

@@ -1,10 +1,11 @@
-"""Writes one arrival day of each kind of log, each in its own format, with the faults of `faults.py`. Same rows, same bytes."""
+"""Writes one arrival day of each kind of log, in chunks, in its own format and with the faults of `faults.py`. Same rows, same bytes."""
 
 import gzip
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import IO, Protocol, Self
 
 import numpy as np
 import polars as pl
@@ -17,14 +18,97 @@ _ISO = "%Y-%m-%dT%H:%M:%S%.3fZ"
 _ORDER_NAMES = {"order_id": "order_no", "user_id": "buyer", "item_id": "article", "purchased_at": "paid_at", "amount": "total"}
 
 
-def write_day(out: Path, kind: Kind, day: date, log: pl.DataFrame, rng: np.random.Generator) -> Written:
-    """Replace `<out>/<kind>/day=<day>/` by the events that arrive that day (canonical columns, in order of time)."""
-    folder = out / kind / f"day={day}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    log, num_exact, num_changed = repeat_rows(rng, log, _altered(kind, day))
-    rows, broken = _WRITERS[kind](folder, log, rng)
-    return Written(rows, num_exact, num_changed, broken)
+class _Files(Protocol):
+    """Files of one kind and day that grow by chunks."""
+
+    def append(self, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
+        """Write a chunk with its broken rows; return the rows written and the broken among them."""
+
+    def close(self) -> None:
+        """Complete the files."""
+
+
+class DayLog:
+    """`<out>/<kind>/day=<day>/`, replaced by the events that arrive that day."""
+
+    def __init__(self, out: Path, kind: Kind, day: date) -> None:
+        """Empty the folder."""
+        folder = out / kind / f"day={day}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.written = Written(0, 0, 0, 0)
+        self._time, self._altered = EVENT_TIME[kind], _altered(kind, day)
+        self._files: _Files = _Parquet(folder) if kind == "impressions" else _Text(folder, kind)
+
+    def __enter__(self) -> Self:
+        """Write within a `with`, which completes the files."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Complete the files."""
+        self._files.close()
+
+    def append(self, log: pl.DataFrame, rng: np.random.Generator) -> None:
+        """Write events (canonical columns) in order of time, a hundredth of them twice."""
+        ordered = log.sort(self._time, maintain_order=True)
+        repeated, num_exact, num_changed = repeat_rows(rng, ordered, self._altered, before=self.written.events)
+        rows, broken = self._files.append(repeated, rng)
+        self.written += Written(rows, num_exact, num_changed, broken)
+
+
+class _Parquet:
+    """Typed rows, two files a chunk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._rows, self._files = folder, 0, 0
+
+    def append(self, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
+        mixed, broken = break_rows(rng, log, time="exposed_at", keys=("impression_id", "item_id"), before=self._rows)
+        self._rows += log.height
+        half = mixed.height // 2
+        for part in (mixed[:half], mixed[half:]):
+            part.write_parquet(self._folder / f"part-{self._files}.parquet", compression="zstd")
+            self._files += 1
+        return mixed.height, broken
+
+    def close(self) -> None:
+        """Each file is complete already."""
+
+
+class _Text:
+    """Lines in one packed file: clicks as .ndjson.gz, actions as .csv.zst, purchases as .csv.gz under the order system's names."""
+
+    def __init__(self, folder: Path, kind: Kind) -> None:
+        self._kind, self._rows, self._begun = kind, 0, False
+        self._file = _open(folder, kind)
+
+    def append(self, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
+        header, lines, breakers = _lines(self._kind, log)
+        mixed, broken = break_lines(rng, lines, breakers, before=self._rows)
+        self._file.write("".join(f"{line}\n" for line in [*([] if self._begun else header), *mixed]).encode())
+        self._rows, self._begun = self._rows + len(lines), True
+        return len(mixed), broken
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _open(folder: Path, kind: Kind) -> IO[bytes]:
+    if kind == "actions":
+        return zstandard.open(folder / "part-0.csv.zst", "wb", cctx=zstandard.ZstdCompressor(level=3))  # type: ignore[no-any-return]
+    name = "part-0.ndjson.gz" if kind == "clicks" else "part-0.csv.gz"
+    return gzip.GzipFile(folder / name, "wb", compresslevel=6, mtime=0)  # type: ignore[return-value]
+
+
+def _lines(kind: Kind, log: pl.DataFrame) -> tuple[list[str], list[str], Sequence[Callable[[str], str]]]:
+    """Return the header, the lines and the ways to break them."""
+    names = _ORDER_NAMES if kind == "purchases" else {}
+    time, key = EVENT_TIME[kind], EVENT_KEY[kind]
+    raw = log.with_columns(pl.col(time).dt.strftime(_ISO)).rename(names)
+    if kind == "clicks":
+        return [], raw.write_ndjson().splitlines(), json_breakers(time=time, key="item_id")
+    header, *lines = raw.write_csv().splitlines()
+    return [header], lines, csv_breakers(raw.columns, time=names.get(time, time), key=names.get(key, key))
 
 
 def _altered(kind: Kind, day: date) -> pl.Expr:
@@ -35,59 +119,3 @@ def _altered(kind: Kind, day: date) -> pl.Expr:
         return pl.col("amount") * 2
     time, end = pl.col(EVENT_TIME[kind]), pl.lit(day + timedelta(days=1)).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return pl.min_horizontal(time + timedelta(seconds=2), end - timedelta(milliseconds=1)).alias(EVENT_TIME[kind])
-
-
-def _write_impressions(folder: Path, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
-    log, broken = break_rows(rng, log, time="exposed_at", keys=("impression_id", "item_id"))
-    half = log.height // 2
-    log[:half].write_parquet(folder / "part-0.parquet", compression="zstd")
-    log[half:].write_parquet(folder / "part-1.parquet", compression="zstd")
-    return log.height, broken
-
-
-def _write_clicks(folder: Path, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
-    lines = _with_text_time(log, "clicked_at").write_ndjson().splitlines()
-    lines, broken = break_lines(rng, lines, json_breakers(time="clicked_at", key="item_id"))
-    (folder / "part-0.ndjson.gz").write_bytes(_gzip(_join(lines)))
-    return len(lines), broken
-
-
-def _write_actions(folder: Path, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
-    text, rows, broken = _csv(log, "actions", rng, {})
-    (folder / "part-0.csv.zst").write_bytes(zstandard.ZstdCompressor(level=3).compress(text))
-    return rows, broken
-
-
-def _write_purchases(folder: Path, log: pl.DataFrame, rng: np.random.Generator) -> tuple[int, int]:
-    text, rows, broken = _csv(log, "purchases", rng, _ORDER_NAMES)
-    (folder / "part-0.csv.gz").write_bytes(_gzip(text))
-    return rows, broken
-
-
-_WRITERS: dict[Kind, Callable[[Path, pl.DataFrame, np.random.Generator], tuple[int, int]]] = {
-    "impressions": _write_impressions,
-    "clicks": _write_clicks,
-    "actions": _write_actions,
-    "purchases": _write_purchases,
-}
-
-
-def _csv(log: pl.DataFrame, kind: Kind, rng: np.random.Generator, names: dict[str, str]) -> tuple[bytes, int, int]:
-    time, key = EVENT_TIME[kind], EVENT_KEY[kind]
-    raw = _with_text_time(log, time).rename(names)
-    header, *lines = raw.write_csv().splitlines()
-    breakers = csv_breakers(raw.columns, time=names.get(time, time), key=names.get(key, key))
-    lines, broken = break_lines(rng, lines, breakers)
-    return _join([header, *lines]), len(lines), broken
-
-
-def _with_text_time(log: pl.DataFrame, time: str) -> pl.DataFrame:
-    return log.with_columns(pl.col(time).dt.strftime(_ISO))
-
-
-def _join(lines: Sequence[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _gzip(text: bytes) -> bytes:
-    return gzip.compress(text, compresslevel=6, mtime=0)

@@ -58,3 +58,23 @@ def test_typed_rows_lose_a_key_or_their_time_or_come_from_the_future():
 def test_small_logs_get_few_broken_lines(rows, expected):
     lines, count = faults.break_lines(np.random.default_rng(1), ["a,b"] * rows, (lambda line: line[:1],) * 4)
     assert (count, len(lines)) == (expected, rows + expected)
+
+
+def test_a_log_in_chunks_has_the_faults_of_the_whole():
+    rng, log = np.random.default_rng(1), ROWS.with_columns(at=datetime(2024, 5, 1, tzinfo=UTC))
+    chunks = [(start, log[start : start + 37]) for start in range(0, 1000, 37)]
+    repeats = [faults.repeat_rows(rng, chunk, pl.col("value") + 1, before=start) for start, chunk in chunks]
+    assert (sum(exact for _, exact, _ in repeats), sum(changed for _, _, changed in repeats)) == (10, 1)
+    lines = [
+        faults.break_lines(rng, ["a,b"] * chunk.height, [lambda _, n=n: str(n) for n in range(4)], before=start) for start, chunk in chunks
+    ]
+    assert sorted(line for chunk, _ in lines for line in chunk if line != "a,b") == sorted("0123" * 4)
+    broken = [faults.break_rows(rng, chunk, time="at", keys=("key",), before=start) for start, chunk in chunks]
+    assert sum(count for _, count in broken) == 12
+    assert sum(chunk["key"].null_count() for chunk, _ in broken) == 4
+
+
+def test_counts_of_chunks_add_up_and_know_the_events_before_the_faults():
+    both = faults.Written(103, 2, 1, 0) + faults.Written(55, 0, 1, 4)
+    assert both == faults.Written(158, 2, 2, 4)
+    assert both.events == 150

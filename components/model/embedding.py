@@ -1,6 +1,6 @@
 """Embedding lookups over one table: a gather for the single fields, a segment sum for the lists.
 
-Letters: B samples, S single fields, L list fields, E list entries, R rows of a table, W embedding width, D = (S + L) * W.
+Letters: B samples, S single fields, L list fields, F = S + L fields, E list entries, R rows of a table, W embedding width.
 """
 
 from dataclasses import dataclass
@@ -14,25 +14,49 @@ from torch.nn import functional
 from components.model.encoding import Encoded, Ids, Layout
 
 
-def embed(table_RW: Tensor, samples: Encoded, layout: Layout) -> Tensor:
-    """Return x_BD: each sample's embeddings, the single fields first, then the pooled lists; an empty list is zeros."""
+@dataclass(frozen=True)
+class Embedded:
+    """A batch's embeddings: pooled, and the entries of its lists one by one for those who read them."""
+
+    x_BFW: Tensor
+    """The single fields first, then the pooled lists; an empty list is zeros."""
+    table_RW: Tensor
+    samples: Encoded
+    layout: Layout
+
+    def entries(self) -> Tensor:
+        """Return entries_EW: the list entries in the order of samples.values_E, as they are before pooling."""
+        return functional.embedding(torch.from_numpy(self.samples.values_E), self.table_RW)
+
+    def pool(self, entries_EV: Tensor) -> Tensor:
+        """Return pooled_BLV: the sums of each list's entries, whatever the field's pooling; an empty list is zeros."""
+        offsets = torch.from_numpy(self.samples.offsets_NL)
+        summed = functional.embedding_bag(torch.arange(len(entries_EV)), entries_EV, offsets[:-1], mode="sum")
+        return summed.view(len(self.samples), len(self.layout.lists), -1)
+
+    def entry_weights(self) -> Tensor:
+        """Return weights_BL1: what each entry of a list counts in x_BFW, 1 or, where the field takes the mean, 1 / entries."""
+        return _entry_weights(torch.from_numpy(self.samples.offsets_NL), self.layout)
+
+
+def embed(table_RW: Tensor, samples: Encoded, layout: Layout) -> Embedded:
+    """Look up each sample's fields."""
     singles_BSW = functional.embedding(torch.from_numpy(samples.ids_NS), table_RW)
     if not layout.lists:
-        return singles_BSW.flatten(start_dim=1)
+        return Embedded(singles_BSW, table_RW, samples, layout)
     offsets = torch.from_numpy(samples.offsets_NL)
     pooled_BLW = functional.embedding_bag(torch.from_numpy(samples.values_E), table_RW, offsets[:-1], mode="sum").view(
         len(samples), len(layout.lists), -1
     )
     if any(field.pooling == "mean" for field in layout.lists):
-        pooled_BLW = pooled_BLW * _mean_scale(offsets, layout).view(len(samples), -1, 1)
-    return torch.cat([singles_BSW, pooled_BLW], dim=1).flatten(start_dim=1)
+        pooled_BLW = pooled_BLW * _entry_weights(offsets, layout)
+    return Embedded(torch.cat([singles_BSW, pooled_BLW], dim=1), table_RW, samples, layout)
 
 
-def _mean_scale(offsets: Tensor, layout: Layout) -> Tensor:
-    """Return, per sample and list, 1 / entries where the field takes the mean and 1 where it takes the sum."""
+def _entry_weights(offsets: Tensor, layout: Layout) -> Tensor:
     means_L = torch.tensor([field.pooling == "mean" for field in layout.lists])
     lengths_BL = offsets.diff().clamp(min=1).view(-1, len(layout.lists))
-    return torch.where(means_L, 1.0 / lengths_BL, 1.0)
+    return torch.where(means_L, 1.0 / lengths_BL, 1.0).unsqueeze(-1)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""From a checkpoint back to a network, where it was trained for the same fields and sizes."""
+"""From a checkpoint back to a network, where it was trained for the same fields, choices and sizes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -7,28 +8,42 @@ from torch import Tensor
 from components.checkpoints import Checkpoint, Manifest
 from components.errors import CheckpointError
 from components.model.encoding import Layout
-from components.model.esmm import Esmm
+from components.model.network import Network
 from components.settings import Model
+
+_FIRST: Mapping[str, Any] = {
+    "bottom": "shared_embedding",
+    "loss": "product",
+    "activation": "relu",
+    "position_tower": False,
+    "regressions": [],
+}
+"""The choices; and what they were where a manifest has none, for there were no others."""
 
 
 def describe(layout: Layout, options: Model) -> Manifest:
     """Return what the meaning of a checkpoint's tensors depends on, JSON-able; it is part of the manifest."""
+    own = getattr(options, options.bottom, None)  # a bottom's own sizes, where the settings have a section for it
+    sizes = own.model_dump(mode="json") if own else {"hidden": list(options.hidden)}
     return {
         "fields": [field.model_dump(mode="json") for field in layout.fields],
         "vocabularies": layout.vocabularies,
         "embedding_width": options.embedding_width,
-        "hidden": list(options.hidden),
+        "hidden": sizes.pop("hidden"),
+        "network": {**options.model_dump(mode="json", include=set(_FIRST)), **sizes},
     }
 
 
-def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Esmm:
+def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Network:
     """Return the network of a checkpoint, on the checkpoint's own tensors.
 
-    Raises CheckpointError, with every difference, where the profile's fields or the network's sizes are not those it was trained with.
+    Raises CheckpointError, with every difference, where the profile's fields or the network are not those it was trained with.
     """
-    network = Esmm(layout, options)
-    was, now = _facts(checkpoint.manifest, checkpoint.model), _facts(describe(layout, options), network.state_dict())
-    differences = [f"{name} was {was.get(name)}, is {now.get(name)}" for name in {**now, **was} if was.get(name) != now.get(name)]
+    network = Network(layout, options)
+    was, now = _facts(checkpoint.manifest), _facts(describe(layout, options))
+    differences = _differences(was, now)
+    if all(was[f"model.{choice}"] == now[f"model.{choice}"] for choice in _FIRST):  # another network has other tensors anyway
+        differences += _differences(_shapes(checkpoint.model), _shapes(network.state_dict()))
     if differences:
         raise CheckpointError(
             f"checkpoint {checkpoint.version or '(not saved)'} does not fit the profile and settings: {'; '.join(differences)}; "
@@ -38,13 +53,21 @@ def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Esmm:
     return network
 
 
-def _facts(manifest: Manifest, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [f"{name} was {was.get(name)}, is {now.get(name)}" for name in {**now, **was} if was.get(name) != now.get(name)]
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
     """Return what must agree, by a name to print. The order of the fields is the order of the towers' inputs."""
     fields = manifest["fields"]
     return {
+        **{f"model.{name}": value for name, value in {**_FIRST, **manifest.get("network", {})}.items()},
         "fields": ", ".join(field["name"] for field in fields),
         **{f"field {field['name']} {key}": value for field in fields for key, value in field.items() if key != "name"},
         **{f"vocabulary {name}": rows for name, rows in manifest["vocabularies"].items()},
         **{name: manifest[name] for name in ("embedding_width", "hidden")},
-        **{f"tensor {name}": list(tensor.shape) for name, tensor in tensors.items()},
     }
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    return {f"tensor {name}": list(tensor.shape) for name, tensor in tensors.items()}

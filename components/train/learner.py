@@ -1,48 +1,44 @@
 """A network with its optimisers: what changes while it trains, and how one batch changes it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from components.checkpoints import Checkpoint
 from components.model.embedding import RowIndex, embed
-from components.model.encoding import Encoded, Layout
-from components.model.esmm import BaseRates, Esmm, losses
+from components.model.encoding import Layout
+from components.model.losses import loss_terms
+from components.model.network import Network
 from components.model.restore import restore
 from components.settings import Settings
+from components.train.batches import Labelled
 from components.train.optimisers import RowwiseAdagrad, adam, adam_state
 
 _ACCUMULATOR = "table.accumulator"
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A batch: encoded samples with their labels. B samples."""
-
-    samples: Encoded
-    clicked_B: Tensor
-    converted_B: Tensor
-
-
 class Learner:
     """Trains one network. Tensors it was given are copied, never written to."""
 
-    def __init__(self, network: Esmm, optimizer: dict[str, Tensor], layout: Layout, settings: Settings) -> None:
+    def __init__(self, network: Network, optimizer: dict[str, Tensor], layout: Layout, settings: Settings) -> None:
         """Go on from an optimizer state; an empty one starts afresh."""
-        accumulator = optimizer[_ACCUMULATOR].clone() if optimizer else torch.zeros(layout.rows)
+        accumulator = optimizer[_ACCUMULATOR].clone() if optimizer else torch.zeros(network.table.numel() // settings.model.embedding_width)
         self.network = network
         self.layout = layout
         self.options = settings.model
+        self.noise = Generator()
+        """What drop-out draws from; whoever trains seeds it."""
         self.rows = RowIndex(layout.rows)
         self.adagrad = RowwiseAdagrad(accumulator, settings.train.table_learning_rate)
         self.adam = adam(network, settings.train.learning_rate, optimizer)
 
     @classmethod
-    def new(cls, layout: Layout, settings: Settings, rates: BaseRates) -> "Learner":
-        """Start cold, from the seed."""
-        network = Esmm(layout, settings.model)
-        network.initialise(Generator().manual_seed(settings.train.seed), rates)
+    def new(cls, layout: Layout, settings: Settings, biases: Mapping[str, float]) -> "Learner":
+        """Start cold, from the seed; biases: what each tower predicts at first."""
+        network = Network(layout, settings.model)
+        network.initialise(Generator().manual_seed(settings.train.seed), biases)
         return cls(network, {}, layout, settings)
 
     @classmethod
@@ -53,15 +49,15 @@ class Learner:
 
     def losses(self, table_RW: Tensor, batch: Labelled) -> dict[str, Tensor]:
         """Return the terms of the loss on a batch whose ids index `table`."""
-        logits = self.network(embed(table_RW, batch.samples, self.layout))
-        return losses(logits, batch.clicked_B, batch.converted_B, self.options)
+        logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
+        return loss_terms(logits, batch.labels, self.options)
 
     def step(self, batch: Labelled) -> dict[str, float] | None:
         """Train on one batch and return the terms of its loss; None, and nothing changed, where the loss is not finite."""
         touched = self.rows.touched(batch.samples)
         rows_U = torch.from_numpy(touched.rows_U)
         leaf_UW = self.network.table[rows_U].requires_grad_()
-        terms = self.losses(leaf_UW, Labelled(touched.samples, batch.clicked_B, batch.converted_B))
+        terms = self.losses(leaf_UW, replace(batch, samples=touched.samples))
         loss = torch.stack(list(terms.values())).sum()
         if not loss.isfinite():
             return None

@@ -5,21 +5,19 @@ from itertools import chain, pairwise
 
 import numpy as np
 import polars as pl
-import torch
 
 from components.checkpoints import Checkpoint
 from components.errors import DataError
-from components.model.encoding import Layout, encode
-from components.model.esmm import BaseRates
+from components.model.encoding import Layout
+from components.model.losses import initial_biases
 from components.model.restore import describe
 from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
-from components.train.learner import Labelled, Learner
+from components.train.batches import columns_to_train, label, labels_of
+from components.train.learner import Learner
 from components.train.tally import Tally
-
-_LABELS = ("clicked", "converted")
 
 
 def fine_tune(
@@ -31,15 +29,17 @@ def fine_tune(
     progress: called with the number of rows done so far. The same rows, parent, settings and torch give the same bytes, and days
     trained in several processes, saved between them, the same bytes as in one. The parent is not changed.
     Raises TrainingDivergedError where the loss or a parameter stops being finite, CheckpointError where the parent does not fit the
-    profile, DataError where there are no rows.
+    profile or the network, SettingsError where the network learns from a column that the rows do not have, DataError where there are no
+    rows.
     """
     layout, tally = Layout.of(profile), Tally.after(parent)
     with torch_threads(settings.train.threads):
-        chunks = read_chunks(rows.select(list(dict.fromkeys([*_LABELS, *layout.columns]))), settings.train.chunk_rows)
+        columns = columns_to_train(rows, layout, profile, settings.model)
+        chunks = read_chunks(rows.select(columns), settings.train.chunk_rows)
         first = next(chunks, None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
-        learner = Learner.resume(parent, layout, settings) if parent else Learner.new(layout, settings, _base_rates(first))
+        learner = Learner.resume(parent, layout, settings) if parent else _cold_start(first, layout, settings)
         for chunk in chain([first], chunks):
             for done in _train_chunk(learner, chunk, tally, settings):
                 if progress:
@@ -50,24 +50,23 @@ def fine_tune(
     return Checkpoint(model, optimizer, {**tally.manifest(parent, settings), **describe(layout, settings.model)})
 
 
+def _cold_start(rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learner:
+    """Return a learner that begins by predicting the rates of the first rows."""
+    return Learner.new(layout, settings, initial_biases(labels_of(rows, settings.model), settings.model))
+
+
 def _train_chunk(learner: Learner, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Iterator[int]:
     """Train on a chunk in batches of nearly equal size; yields the rows done so far."""
     generator = np.random.default_rng([settings.train.seed, tally.chunks])
     shuffled = chunk[generator.permutation(chunk.height)]
-    samples = encode(shuffled, learner.layout)
-    clicked, converted = (torch.from_numpy(shuffled[name].cast(pl.Float32).to_numpy(writable=True)) for name in _LABELS)
+    learner.noise.manual_seed(int(generator.integers(2**63)))
+    labelled = label(shuffled, learner.layout, settings.model, generator)
     rows = range(tally.rows, tally.rows + chunk.height)
     batches = -(-chunk.height // settings.train.batch_size)
     for first, last in pairwise(chunk.height * place // batches for place in range(batches + 1)):
-        losses = learner.step(Labelled(samples.slice(first, last), clicked[first:last], converted[first:last]))
+        losses = learner.step(labelled.slice(first, last))
         if losses is None:
             raise tally.diverged("the loss", rows)
         tally.add_batch(last - first, losses)
         yield tally.rows
-    tally.add_chunk(int(clicked.sum()), int(converted.sum()))
-
-
-def _base_rates(rows: pl.DataFrame) -> BaseRates:
-    """Return the rates of the first rows, smoothed by one event and one event that did not happen: never 0 or 1."""
-    clicks, conversions = int(rows["clicked"].sum()), int(rows["converted"].sum())
-    return BaseRates((clicks + 1) / (rows.height + 2), (conversions + 1) / (clicks + 2))
+    tally.add_chunk(int(labelled.labels["clicked"].sum()), int(labelled.labels["converted"].sum()))

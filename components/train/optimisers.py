@@ -1,6 +1,7 @@
-"""Optimisers and their state: row-wise Adagrad for the embedding table, Adam for the towers.
+"""Optimisers and their state: row-wise Adagrad for the embedding table, Adam for everything else.
 
-Letters: R rows of the table, U rows touched by a batch, W embedding width.
+Letters: V rows of the table, U rows touched by a batch, T embeddings side by side in a row (1; with separate_embedding one a task),
+R = V * T embeddings, W embedding width.
 """
 
 import torch
@@ -11,7 +12,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class RowwiseAdagrad:
-    """Adagrad with one accumulator per row: the running sum of the mean square of the row's gradient (as in FBGEMM and TorchRec)."""
+    """Adagrad with one accumulator per embedding: the running sum of the mean square of its gradient (as in FBGEMM and TorchRec)."""
 
     def __init__(self, accumulator_R: Tensor, learning_rate: float) -> None:
         """Go on from an accumulator, which is updated in place."""
@@ -19,14 +20,19 @@ class RowwiseAdagrad:
         self.learning_rate = learning_rate
 
     @torch.no_grad()
-    def step(self, table_RW: Tensor, rows_U: Tensor, leaf_UW: Tensor) -> None:
-        """Move the touched rows of the table against the gradient of `leaf`, which holds their values; no other row is read or written."""
-        if leaf_UW.grad is None:
+    def step(self, table_VX: Tensor, rows_U: Tensor, leaf_UX: Tensor) -> None:
+        """Move the touched rows of the table against the gradient of `leaf`, which holds their values; no other row is read or written.
+
+        X = T * W numbers are in a row.
+        """
+        if leaf_UX.grad is None:
             raise ValueError("leaf: expected a gradient, found none; call backward() first")
-        gradient_UW = leaf_UW.grad
-        accumulated_U = self.accumulator_R[rows_U] + gradient_UW.square().mean(dim=1)
-        self.accumulator_R[rows_U] = accumulated_U
-        table_RW[rows_U] = leaf_UW - gradient_UW * (self.learning_rate / (accumulated_U.sqrt() + _EPSILON)).unsqueeze(1)
+        accumulator_VT = self.accumulator_R.view(len(table_VX), -1)
+        gradient_UTW = leaf_UX.grad.view(len(rows_U), accumulator_VT.shape[1], -1)
+        accumulated_UT = accumulator_VT[rows_U] + gradient_UTW.square().mean(dim=2)
+        accumulator_VT[rows_U] = accumulated_UT
+        move_UTW = gradient_UTW * (self.learning_rate / (accumulated_UT.sqrt() + _EPSILON)).unsqueeze(2)
+        table_VX[rows_U] = leaf_UX - move_UTW.flatten(start_dim=1)
 
 
 def adam(network: nn.Module, learning_rate: float, state: dict[str, Tensor]) -> torch.optim.Adam:

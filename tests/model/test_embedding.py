@@ -21,11 +21,13 @@ def plain_embed(table, encoded, layout):
 def test_embeddings_equal_the_plain_loop(samples, layout):
     encoded = encode(samples, layout)
     table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1))
-    np.testing.assert_allclose(embed(table, encoded, layout).numpy(), plain_embed(table.double().numpy(), encoded, layout), rtol=1e-5)
+    np.testing.assert_allclose(
+        embed(table, encoded, layout).x_BFW.flatten(1).numpy(), plain_embed(table.double().numpy(), encoded, layout), rtol=1e-5
+    )
 
 
 def test_padded_empty_and_missing_lists_contribute_zero(samples, layout):
-    x_BFW = embed(torch.ones(layout.rows, 4), encode(samples, layout), layout).view(4, 5, 4)
+    x_BFW = embed(torch.ones(layout.rows, 4), encode(samples, layout), layout).x_BFW
     assert x_BFW[:, 3, 0].tolist() == [1, 1, 0, 0]  # mean over 3 entries; over the 1 that is not padding; empty; null
     assert x_BFW[:, 4, 0].tolist() == [1, 3, 0, 0]  # sums
 
@@ -38,4 +40,5 @@ def test_a_batch_in_terms_of_its_distinct_rows_embeds_alike(samples, layout):
         touched = index.touched(batch)
         assert sorted(touched.rows_U) == sorted({*batch.ids_NS.ravel().tolist(), *batch.values_E.tolist()})
         found = embed(table[torch.from_numpy(touched.rows_U)], touched.samples, layout)
-        assert torch.equal(found, embed(table, batch, layout))
+        assert torch.equal(found.x_BFW, embed(table, batch, layout).x_BFW)
+        assert torch.equal(found.entries(), embed(table, batch, layout).entries())

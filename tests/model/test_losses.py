@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import tensor
 
-from components.model.losses import ctcvr_loss, ctr_loss, log_not_pctcvr, log_pctcvr, masked_cvr_loss
+from components.model.losses.likelihood import ctcvr_loss, ctr_loss, log_not_pctcvr, log_pctcvr, masked_cvr_loss
 
 EXTREMES = [-1e4, -104.0, -88.0, -17.0, 0.0, 17.0, 88.0, 104.0, 1e4]
 

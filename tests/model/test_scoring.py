@@ -6,18 +6,18 @@ import torch
 from components.checkpoints import Checkpoint
 from components.errors import CheckpointError
 from components.model.encoding import Layout
-from components.model.esmm import BaseRates, Esmm
+from components.model.network import Network
 from components.model.restore import describe
 from components.model.scoring import score
 from components.settings import Settings
 
 SETTINGS = Settings(model={"hidden": (8, 4), "embedding_width": 4})
-RATES = BaseRates(ctr=0.2, cvr=0.05)
+BIASES = {"ctr": np.log(0.2 / 0.8), "cvr": np.log(0.05 / 0.95)}
 
 
 def checkpoint_of(profile, *, std=1.0):
-    network = Esmm(Layout.of(profile), SETTINGS.model)
-    network.initialise(torch.Generator().manual_seed(7), RATES)
+    network = Network(Layout.of(profile), SETTINGS.model)
+    network.initialise(torch.Generator().manual_seed(7), BIASES)
     network.table.mul_(std / 0.01)
     return Checkpoint(dict(network.state_dict()), {}, describe(Layout.of(profile), SETTINGS.model))
 

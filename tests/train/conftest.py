@@ -19,9 +19,11 @@ fields = [
   { name = "price", kind = "number", buckets = 64 },
 ]
 [impressions]
-columns = { impression_id = "impression_id", user_id = "user_id", item_id = "item_id", exposed_at = "exposed_at" }
+columns = { impression_id = "impression_id", user_id = "user_id", item_id = "item_id", exposed_at = "exposed_at", position = "position" }
 [clicks]
 columns = { user_id = "user_id", item_id = "item_id", clicked_at = "clicked_at" }
+[actions]
+columns = { user_id = "user_id", item_id = "item_id", acted_at = "acted_at" }
 [purchases]
 columns = { order_id = "order_id", user_id = "user_id", item_id = "item_id", purchased_at = "purchased_at" }
 """
@@ -29,21 +31,22 @@ columns = { order_id = "order_id", user_id = "user_id", item_id = "item_id", pur
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
-    """Return a maker of settings: small towers, and the training values that it is given."""
+    """Return a maker of settings: small towers, and the model's and training's values that it is given."""
     path = tmp_path / "profile.toml"
     path.write_text(PROFILE)
 
-    def make(profile: str = PROFILE, **train: Any) -> Settings:
+    def make(profile: str = PROFILE, *, model: dict[str, Any] | None = None, **train: Any) -> Settings:
         path.write_text(profile)
         values = {"batch_size": 64, "chunk_rows": 300, "threads": 1, **train}
-        return Settings(home=tmp_path, data={"profile": str(path)}, model={"hidden": (16, 8), "embedding_width": 6}, train=values)
+        chosen = {"hidden": (16, 8), "embedding_width": 6, **(model or {})}
+        return Settings(home=tmp_path, data={"profile": str(path)}, model=chosen, train=values)
 
     return make
 
 
 @pytest.fixture
 def make_samples() -> Callable[..., pl.DataFrame]:
-    """Return a maker of samples whose clicks follow the item and whose conversions follow the price."""
+    """Return a maker of samples whose clicks follow the item, whose conversions and dwell times the price; where not clicked, none."""
 
     def make(rows: int, *, seed: int = 1) -> pl.DataFrame:
         generator = np.random.default_rng(seed)
@@ -58,7 +61,10 @@ def make_samples() -> Callable[..., pl.DataFrame]:
                 "item_id": [f"item{item}" for item in items],
                 "clicked_items": pl.Series(history, dtype=pl.List(pl.String)),
                 "price": prices,
+                "position": pl.Series(np.arange(rows) % 12 + 1, dtype=pl.Int32),
+                "dwell_s": pl.Series(np.where(clicked, prices / 2.0, np.nan)),
                 "clicked": clicked,
+                "acted": clicked & (items % 3 == 0),
                 "converted": converted,
             }
         )

@@ -194,9 +194,9 @@ def test_the_manifest_says_what_was_trained_on(make_settings, make_samples):
     assert 0 < manifest["losses"]["ctr"] < 0.7
 
 
-def test_the_masked_term_is_trained_where_it_has_a_weight(make_settings, make_samples):
+def test_the_masked_term_is_trained_where_the_loss_has_it(make_settings, make_samples):
     settings, samples = make_settings(), make_samples(700)
-    weighted = settings.model_copy(update={"model": settings.model.model_copy(update={"masked_cvr_weight": 0.3})})
+    weighted = settings.model_copy(update={"model": settings.model.model_copy(update={"loss": "product_masked"})})
     plain, masked = train(samples, None, settings), train(samples, None, weighted)
     assert set(masked.manifest["losses"]) == {"ctr", "ctcvr", "masked_cvr"}
     assert not torch.equal(plain.model["cvr_tower.0.weight"], masked.model["cvr_tower.0.weight"])

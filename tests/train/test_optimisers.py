@@ -46,3 +46,21 @@ def test_adam_goes_on_from_its_saved_state():
         second = adam(resumed, 0.01, adam_state(resumed, second))
     assert torch.equal(straight.weight, resumed.weight)
     assert adam_state(resumed, second)["adam.weight.step"].item() == 3
+
+
+def test_embeddings_side_by_side_move_as_if_each_had_its_own_table():
+    generator = torch.Generator().manual_seed(2)
+    table = torch.randn(5, 6, generator=generator)
+    alone = [table[:, :3].clone(), table[:, 3:].clone()]
+    both, each = RowwiseAdagrad(torch.zeros(10), 0.1), [RowwiseAdagrad(torch.zeros(5), 0.1) for _ in alone]
+    for touched in ([0, 3], [3], [4, 0]):
+        gradient = torch.randn(len(touched), 6, generator=generator) * torch.tensor([1.0, 1, 1, 100, 100, 100])
+        leaf = table[touched].requires_grad_()
+        leaf.grad = gradient
+        both.step(table, torch.tensor(touched), leaf)
+        for place, (part, optimiser) in enumerate(zip(alone, each, strict=True)):
+            leaf = part[touched].requires_grad_()
+            leaf.grad = gradient[:, 3 * place : 3 * place + 3].clone()
+            optimiser.step(part, torch.tensor(touched), leaf)
+    torch.testing.assert_close(table, torch.cat(alone, dim=1), rtol=0, atol=0)
+    torch.testing.assert_close(both.accumulator_R, torch.stack([optimiser.accumulator_R for optimiser in each], dim=1).flatten())

@@ -1,4 +1,4 @@
-"""ESMM's losses, in log space from the towers' logits (Ma et al. 2018, arXiv:1804.07931).
+"""Likelihoods in log space from the towers' logits: finite, with finite gradients, at any logits that a network gives.
 
 Letters: B samples. a, b: logits of pCTR and pCVR. All reductions are means over all B impressions.
 """
@@ -21,6 +21,11 @@ def log_not_pctcvr(a_B: Tensor, b_B: Tensor) -> Tensor:
     return torch.logaddexp(logsigmoid(-a_B), logsigmoid(a_B) + logsigmoid(-b_B))
 
 
+def cross_entropy(happened_B: Tensor, log_p_B: Tensor, log_not_p_B: Tensor) -> Tensor:
+    """Return BCE of a probability that is given by its logarithm and that of its complement."""
+    return -(happened_B * log_p_B + (1 - happened_B) * log_not_p_B).mean()
+
+
 def ctr_loss(a_B: Tensor, clicked_B: Tensor) -> Tensor:
     """Return BCE(y, pCTR)."""
     return binary_cross_entropy_with_logits(a_B, clicked_B)
@@ -28,7 +33,7 @@ def ctr_loss(a_B: Tensor, clicked_B: Tensor) -> Tensor:
 
 def ctcvr_loss(a_B: Tensor, b_B: Tensor, converted_B: Tensor) -> Tensor:
     """Return BCE(y z, pCTR pCVR); `converted` is y z."""
-    return -(converted_B * log_pctcvr(a_B, b_B) + (1 - converted_B) * log_not_pctcvr(a_B, b_B)).mean()
+    return cross_entropy(converted_B, log_pctcvr(a_B, b_B), log_not_pctcvr(a_B, b_B))
 
 
 def masked_cvr_loss(b_B: Tensor, clicked_B: Tensor, converted_B: Tensor) -> Tensor:

@@ -1,0 +1,21 @@
+"""Product: ESMM's loss, BCE(y, pCTR) + BCE(y z, pCTR pCVR) over all impressions (Ma et al. 2018, arXiv:1804.07931).
+
+The conversion tower has no loss of its own: it learns through the product.
+"""
+
+from torch import Tensor
+
+from components.model.losses.likelihood import ctcvr_loss, ctr_loss
+from components.model.losses.loss import Labels, Logits, Loss, pair_outcomes, pair_probabilities
+from components.settings import Model
+
+
+def terms(logits: Logits, labels: Labels, options: Model) -> dict[str, Tensor]:
+    """Return `ctr` and `ctcvr`."""
+    return {
+        "ctr": options.ctr_weight * ctr_loss(logits["ctr"], labels["clicked"]),
+        "ctcvr": options.ctcvr_weight * ctcvr_loss(logits["ctr"], logits["cvr"], labels["converted"]),
+    }
+
+
+LOSS = Loss(("ctr", "cvr"), ("clicked", "converted"), pair_outcomes, terms, pair_probabilities)

@@ -1,0 +1,19 @@
+"""Product and masked: ESMM's loss with the masked CVR likelihood as an auxiliary term of weight 0.3 (ours)."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from components.model.losses import product
+from components.model.losses.likelihood import masked_cvr_loss
+from components.model.losses.loss import Labels, Logits
+from components.settings import Model
+
+
+def terms(logits: Logits, labels: Labels, options: Model) -> dict[str, Tensor]:
+    """Return `ctr`, `ctcvr` and `masked_cvr`."""
+    masked = masked_cvr_loss(logits["cvr"], labels["clicked"], labels["converted"])
+    return {**product.terms(logits, labels, options), "masked_cvr": options.masked_cvr_weight * masked}
+
+
+LOSS = replace(product.LOSS, terms=terms)

@@ -1,0 +1,80 @@
+"""What a batch is: encoded samples, their labels and, where a position tower learns from them, their positions.
+
+Letters: B samples of a batch (N of a chunk).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from components.errors import SettingsError
+from components.model.encoding import Encoded, Layout, encode
+from components.model.losses import label_columns
+from components.model.losses.loss import Labels
+from components.model.position import places
+from components.profile import Profile
+from components.settings import Model
+
+_COUNTED = ("clicked", "converted")
+_POSITION = "position"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Encoded samples with what they are trained towards."""
+
+    samples: Encoded
+    labels: Labels
+    """float32, by column; NaN where a row has none."""
+    places_B: Tensor | None
+    """Where the network has a position tower."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.samples)
+
+    def slice(self, first: int, last: int) -> "Labelled":
+        """Return the samples [first, last), without copying."""
+        labels = {name: values[first:last] for name, values in self.labels.items()}
+        return Labelled(self.samples.slice(first, last), labels, None if self.places_B is None else self.places_B[first:last])
+
+
+def label(chunk: pl.DataFrame, layout: Layout, options: Model, generator: np.random.Generator) -> Labelled:
+    """Encode a chunk with its labels and positions, of which the generator draws those to drop."""
+    return Labelled(encode(chunk, layout), labels_of(chunk, options), _places(chunk, options, generator))
+
+
+def labels_of(chunk: pl.DataFrame, options: Model) -> Mapping[str, Tensor]:
+    """Return a chunk's labels, by column: those that are always counted, and those that the loss and the heads learn from."""
+    columns = dict.fromkeys([*_COUNTED, *label_columns(options)])
+    return {name: torch.from_numpy(chunk[name].cast(pl.Float32).to_numpy(writable=True)) for name in columns}
+
+
+def _places(chunk: pl.DataFrame, options: Model, generator: np.random.Generator) -> Tensor | None:
+    if not options.position_tower:
+        return None
+    known = places(chunk[_POSITION], options.position_buckets)
+    return torch.from_numpy(np.where(generator.random(len(known)) < options.position_dropout, 0, known))
+
+
+def columns_to_train(rows: pl.LazyFrame, layout: Layout, profile: Profile, options: Model) -> list[str]:
+    """Return the columns that training reads, each once; raises SettingsError for a choice whose column the samples do not have."""
+    schema = rows.collect_schema()
+    for head in options.regressions:
+        if head.column not in schema or not schema[head.column].is_numeric():
+            numbers = ", ".join(name for name, dtype in schema.items() if dtype.is_numeric())
+            raise SettingsError(
+                f"model.regressions {head.name}: expected a column of numbers, found that {head.column} is none; name one of {numbers}"
+            )
+    if "acted" in label_columns(options) and profile.actions is None:
+        raise SettingsError(f"model.loss {options.loss}: expected a profile with [actions], found none; add them or choose another loss")
+    if options.position_tower and _POSITION not in profile.impressions.columns:
+        raise SettingsError(
+            "model.position_tower: expected a profile whose impressions have a position, found none; map it in [impressions.columns]"
+        )
+    positions = [_POSITION] if options.position_tower else []
+    return list(dict.fromkeys([*_COUNTED, *label_columns(options), *positions, *layout.columns]))

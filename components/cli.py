@@ -198,6 +198,29 @@ def simulate(out: Path, start: date, truth: Path | None, as_json: bool, **size: 
 
 
 @esmm.command()
+@click.option("--world", default="default", show_default=True, help="As of `esmm simulate`.")
+@click.option("--impressions-per-day", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option("--days", type=click.IntRange(min=2), default=8, show_default=True, help="The last one is the test.")
+@click.option("--world-seed", type=click.IntRange(min=0), default=2018, show_default=True)
+@click.option("--arms", default="all", show_default=True, help="Names, or what they begin with, separated by commas.")
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--labels", type=click.Choice(["final", "logged"]), default="final", show_default=True, help="What arms are trained on.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the training rows.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the world, the runs, the results.")
+@shared
+def experiment(world: str, world_seed: int, arms: str, seeds: int, out: Path, path: Path | None, as_json: bool, **rest: Any) -> None:
+    """Train arms on one simulated world and judge them against its truth; goes on where it was ended."""
+    from components.experiment.bars import bars
+    from components.experiment.experiment import experiment as try_out
+    from components.experiment.worlds import Size
+
+    size = Size(world, rest.pop("impressions_per_day"), rest.pop("days"), world_seed)
+    with bars() as advance:
+        found = try_out(size, arms.split(","), seeds, out, load_settings(path), **rest, progress=advance)
+    show(found, as_json)
+
+
+@esmm.command()
 @click.argument("entity", type=click.Choice(["user", "item"]))
 @click.argument("keys", nargs=-1, required=True)
 @shared

@@ -38,6 +38,7 @@ _OPTIONAL: Mapping[Kind, frozenset[str]] = {
 _MISTAKES = {"extra_forbidden": "no such key", "missing": "missing", "model_type": "expected a table of keys"}
 _OUTCOMES = frozenset({"clicked", "clicked_at", "acted", "acted_at", "converted", "converted_at", "labelled_through", "matures_at"})
 _STAMPS = frozenset({"day", "arrived_on", "event_timestamp"})
+Side = Literal["item", "user"]
 ContextType = Literal["string", "integer", "float", "boolean"]
 
 
@@ -119,10 +120,16 @@ class ModelField(Section):
     """Rows of the table when this field owns it: hashed ids, or number buckets."""
     scale: float = Field(default=1.0, gt=0)
     """Numbers only: bucket = 1 + floor(4 log2(1 + scale x)), capped at buckets - 1; bucket 0 is a missing value."""
-    pooling: Literal["sum", "mean"] = "sum"
-    """Lists only."""
+    pooling: Literal["sum", "mean", "attention"] = "sum"
+    """Lists only. `attention`: a sum with weights that depend on the id field whose `table` this one shares."""
     length: int = Field(default=50, ge=1)
     """Lists only: the first `length` entries are read."""
+    side: Side = "item"
+    """`user`: the same for all the items that a user is shown at once. Split scoring computes these once."""
+    beside: str = ""
+    """Lists only: the list field whose entries this one's are properties of, one for each: its length and its missing entries count."""
+    ages: bool = False
+    """Lists only: entries are microseconds since 1970 UTC, read as ages at exposed_at in seconds, bucketed as numbers are."""
 
     @property
     def source(self) -> str:
@@ -206,6 +213,25 @@ class Profile(Section):
         for field in self.fields:
             if field.vocabulary not in owners:
                 raise ValueError(f"field {field.name} shares table {field.table}, which no field owns; name one of {sorted(owners)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_lists(self) -> Self:
+        bases = {field.name: field for field in self.fields if field.kind == "list" and not field.beside}
+        for field in self.fields:
+            if field.kind != "list" and (field.beside or field.ages):
+                raise ValueError(f"field {field.name}: beside and ages are for lists, found kind {field.kind}")
+            targets = [other.name for other in self.fields if other.kind == "id" and other.side == "item"]
+            if field.pooling == "attention" and (field.kind != "list" or field.side != "item" or field.table not in targets):
+                raise ValueError(
+                    f"field {field.name}: pooling attention: expected a list of the item's side that shares the table of an id field of "
+                    f"that side, found side {field.side} and table {field.table!r}; name one of {targets}"
+                )
+            if field.beside and (field.beside not in bases or bases[field.beside].side != field.side):
+                raise ValueError(
+                    f"field {field.name}: beside: expected a list field of the {field.side}'s side that is beside no other, "
+                    f"found {field.beside}; name one of {sorted(name for name, base in bases.items() if base.side == field.side)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -256,6 +256,8 @@ class Model(Section):
     """Of the auxiliary term of product_masked; in masked and split_kl it is the likelihood's, 1."""
     kl_weight: float = Field(default=1.0, ge=0)
     """Of the bound in split_kl."""
+    attention_hidden: Layers = (36,)
+    """Of the weights of lists pooled by attention (DIN's size)."""
     position_tower: bool = False
     """Let an impression's position add to the click's logit in training, and be missing when scoring."""
     position_buckets: int = Field(default=64, ge=2)
@@ -290,6 +292,8 @@ class Train(Section):
     """What to do when the day before has no checkpoint although an earlier day has one."""
     chunk_rows: int = Field(default=262_144, ge=1)
     """Rows held and shuffled at once."""
+    negative_rate: float = Field(default=1.0, gt=0, le=1)
+    """Share of the unclicked rows that are trained on. Scores are corrected for it; it cannot change between a parent and its child."""
 
 
 class Evaluation(Section):

@@ -12,11 +12,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from components.errors import SettingsError
+from components.errors import DataError, SettingsError
 from components.model.hashing import hash_ids
-from components.profile import ModelField, Profile
+from components.profile import ModelField, Profile, Side
 
 Ids = NDArray[np.int64]
+_EXPOSED = "exposed_at"
+"""The column that ages are relative to."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,15 @@ class Layout:
         """Fields with any number of rows per sample, in profile order."""
         return tuple(field for field in self.fields if field.kind == "list")
 
+    @property
+    def ordered(self) -> tuple[ModelField, ...]:
+        """All fields in the order of their embeddings."""
+        return (*self.singles, *self.lists)
+
+    def of_side(self, side: Side) -> "Layout":
+        """Return the layout of one side's fields, over the same table."""
+        return Layout(tuple(field for field in self.fields if field.side == side), self.vocabularies)
+
     @cached_property
     def offsets(self) -> dict[str, int]:
         """First row of each vocabulary in the concatenated table."""
@@ -55,7 +66,8 @@ class Layout:
     @property
     def columns(self) -> list[str]:
         """Columns of the samples that the fields read, each once."""
-        return list(dict.fromkeys(field.source for field in self.fields))
+        instants = [_EXPOSED] if any(field.ages for field in self.fields) else []
+        return list(dict.fromkeys([*(field.source for field in self.fields), *instants]))
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def encode(samples: pl.DataFrame, layout: Layout) -> Encoded:
         column, rows = samples[field.source], layout.vocabularies[field.vocabulary]
         local_N = bucket(column, field.scale, rows) if field.kind == "number" else _hash(column, field, rows)
         ids_NS[:, place] = local_N + layout.offsets[field.vocabulary]
-    return Encoded(ids_NS, *_interleave([_encode_list(samples[field.source], field, layout) for field in layout.lists]))
+    return Encoded(ids_NS, *_interleave([_encode_list(samples, field, layout) for field in layout.lists]))
 
 
 def bucket(numbers: pl.Series, scale: float, rows: int) -> Ids:
@@ -101,12 +113,40 @@ def _hash(column: pl.Series, field: ModelField, rows: int) -> Ids:
     return hash_ids(column.cast(pl.String), table=field.vocabulary, rows=rows)
 
 
-def _encode_list(column: pl.Series, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
+def _encode_list(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
     """Return a list field's entries, all samples' after one another, and the number of each sample; null entries are padding."""
-    kept = column.cast(pl.List(pl.String)).list.head(field.length).list.drop_nulls()
+    if field.beside or field.ages:
+        return _encode_properties(samples, field, layout)
+    kept = samples[field.source].cast(pl.List(pl.String)).list.head(field.length).list.drop_nulls()
     lengths_N = kept.list.len().fill_null(0).cast(pl.Int64).to_numpy()
     values_E = _hash(kept.explode().drop_nulls(), field, layout.vocabularies[field.vocabulary])
     return values_E + layout.offsets[field.vocabulary], lengths_N
+
+
+def _encode_properties(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
+    """Encode a list of properties: padding is where the list that it is beside (or, beside none, it itself) has null entries."""
+    base = next((other for other in layout.lists if other.name == field.beside), field)
+    keys, owners = _spread(samples[base.source], base.length)
+    values, their_owners = _spread(samples[field.source], base.length)
+    if not owners.equals(their_owners):
+        raise DataError(
+            f"field {field.name}: expected lists in {field.source} as long as those in {base.source}, found others; "
+            "take both from the same list of the features"
+        )
+    kept, rows = keys.is_not_null(), layout.vocabularies[field.vocabulary]
+    owners, values = owners.filter(kept), values.filter(kept)
+    if field.ages:
+        ages = samples[_EXPOSED].dt.epoch("us").gather(owners) - values
+        local_E = bucket(ages / 1e6, field.scale, rows)
+    else:
+        local_E = _hash(values, field, rows)
+    return local_E + layout.offsets[field.vocabulary], np.bincount(owners.to_numpy(), minlength=samples.height)
+
+
+def _spread(lists: pl.Series, length: int) -> tuple[pl.Series, pl.Series]:
+    """Return the first entries of all lists after one another, null ones too, and the number of the list that each is of."""
+    numbered = pl.DataFrame({"entry": lists.list.head(length), "owner": pl.int_range(len(lists), eager=True)})
+    return tuple(numbered.filter(pl.col("entry").list.len() > 0).explode("entry").get_columns())  # type: ignore[return-value]  # two columns
 
 
 def _interleave(lists: list[tuple[Ids, Ids]]) -> tuple[Ids, Ids]:
@@ -131,6 +171,8 @@ def _check_columns(samples: pl.DataFrame, layout: Layout) -> None:
                 "name one of them in the profile's `column`, or drop the field"
             )
         dtype = samples.schema[field.source]
+        if field.ages and not (isinstance(dtype, pl.List) and dtype.inner.is_integer() and _EXPOSED in samples.columns):
+            raise SettingsError(f"field {field.name}: ages need a list of integers and {_EXPOSED}; found {field.source} of type {dtype}")
         fits = {"id": not dtype.is_nested(), "number": dtype.is_numeric() or dtype == pl.Boolean, "list": isinstance(dtype, pl.List)}
         if not fits[field.kind]:
             raise SettingsError(f"field {field.name}: kind {field.kind} cannot read column {field.source} of type {dtype}; change the kind")

@@ -34,7 +34,8 @@ def he_uniform(module: nn.Module, generator: Generator) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def drop_out(x: Tensor, rate: float, noise: Generator | None) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor, nn
 
+from components.model.attention import TargetAttention
 from components.model.bottoms import BOTTOMS
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
@@ -32,6 +33,7 @@ class Network(nn.Module):
         self.tasks = (*LOSSES[options.loss].tasks, *(head.name for head in options.regressions))
         self.bottom = BOTTOMS[options.bottom](layout, self.tasks, options)
         self.register_buffer("table", torch.empty(layout.rows, self.bottom.table_width))
+        self.attention = TargetAttention(layout, self.bottom.table_width, options)
         self.towers = {task: tower(self.bottom.width, self.bottom.hidden, options) for task in self.tasks}
         for task, layers in self.towers.items():
             self.add_module(f"{task}_tower", layers)
@@ -42,10 +44,13 @@ class Network(nn.Module):
 
         places_B: the impressions' positions (`position.places`); None: not known. noise: what drop-out draws from; None: no drop-out.
         """
-        inputs: dict[str, Tensor] = self.bottom(embedded, noise)
+        return self.logits(self.bottom(self.attention(embedded), noise), places_B)
+
+    def logits(self, inputs: Mapping[str, Tensor], places_B: Tensor | None = None) -> dict[str, Tensor]:
+        """Return each task's logit_B, by task, from what the towers read."""
         logits = {task: layers(inputs[task]).squeeze(-1) for task, layers in self.towers.items()}
         if self.position_tower is not None:
-            known_B = missing_places(len(embedded.samples)) if places_B is None else places_B
+            known_B = missing_places(len(logits["ctr"])) if places_B is None else places_B
             logits["ctr"] = logits["ctr"] + self.position_tower(known_B)
         return logits
 
@@ -53,6 +58,7 @@ class Network(nn.Module):
         """Draw small embeddings, then the bottom and He-uniform towers with these output biases (a tower starts calibrated)."""
         self.table.normal_(std=_EMBEDDING_STD, generator=generator)
         self.bottom.initialise(generator)
+        self.attention.initialise(generator)
         for task, layers in self.towers.items():
             he_uniform(layers, generator)
             nn.init.constant_(layers[-1].get_parameter("bias"), biases[task])

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from components.checkpoints import Checkpoint, Manifest
 from components.errors import CheckpointError
+from components.model.calibration import without_maps
 from components.model.encoding import Layout
 from components.model.network import Network
+from components.profile import ModelField
 from components.settings import Model
 
 _FIRST: Mapping[str, Any] = {
@@ -19,6 +21,8 @@ _FIRST: Mapping[str, Any] = {
     "regressions": [],
 }
 """The choices; and what they were where a manifest has none, for there were no others."""
+_FIRST_FIELD: Mapping[str, Any] = {name: ModelField.model_fields[name].default for name in ("side", "beside", "ages")}
+"""The same of a field's."""
 
 
 def describe(layout: Layout, options: Model) -> Manifest:
@@ -39,17 +43,17 @@ def restore(checkpoint: Checkpoint, layout: Layout, options: Model) -> Network:
 
     Raises CheckpointError, with every difference, where the profile's fields or the network are not those it was trained with.
     """
-    network = Network(layout, options)
+    network, tensors = Network(layout, options), without_maps(checkpoint.model)
     was, now = _facts(checkpoint.manifest), _facts(describe(layout, options))
     differences = _differences(was, now)
     if all(was[f"model.{choice}"] == now[f"model.{choice}"] for choice in _FIRST):  # another network has other tensors anyway
-        differences += _differences(_shapes(checkpoint.model), _shapes(network.state_dict()))
+        differences += _differences(_shapes(tensors), _shapes(network.state_dict()))
     if differences:
         raise CheckpointError(
             f"checkpoint {checkpoint.version or '(not saved)'} does not fit the profile and settings: {'; '.join(differences)}; "
             "restore the profile and [model] it was trained with, or start anew (train.missing_parent=cold_start)"
         )
-    network.load_state_dict(checkpoint.model, assign=True)
+    network.load_state_dict(tensors, assign=True)
     return network
 
 
@@ -59,7 +63,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
     """Return what must agree, by a name to print. The order of the fields is the order of the towers' inputs."""
-    fields = manifest["fields"]
+    fields = [{**_FIRST_FIELD, **field} for field in manifest["fields"]]
     return {
         **{f"model.{name}": value for name, value in {**_FIRST, **manifest.get("network", {})}.items()},
         "fields": ", ".join(field["name"] for field in fields),

@@ -1,15 +1,21 @@
 """Probabilities of a checkpoint on assembled samples."""
 
+from collections.abc import Iterator
+
 import polars as pl
 import torch
 from torch import Tensor
 
 from components.checkpoints import Checkpoint
+from components.errors import SettingsError
+from components.model.bottoms.dupn import Dupn
+from components.model.calibration import calibrated
 from components.model.embedding import embed
 from components.model.encoding import Encoded, Layout, encode
 from components.model.losses import LOSSES
 from components.model.network import Network
 from components.model.restore import restore
+from components.model.sampling import corrected, negative_rate
 from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
@@ -28,21 +34,57 @@ def score(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, setti
     """
     layout = Layout.of(profile)
     network = restore(checkpoint, layout, settings.model)
-    loss = LOSSES[settings.model.loss]
     chunks = read_chunks(rows.select("impression_id", *layout.columns), settings.train.chunk_rows)
     scored = [pl.DataFrame(schema={"impression_id": pl.String, **dict.fromkeys(("pctr", "pcvr", "pctcvr", *heads), pl.Float64)})]
     with torch_threads(settings.train.threads):
         for chunk in chunks:
             logits = _logits(encode(chunk, layout), network, layout)
-            scores = {**loss.probabilities(logits), **{head: logits[head] for head in heads}}
+            scores = {**_probabilities(logits, checkpoint, settings), **{head: logits[head] for head in heads}}
             columns = {name: pl.Series(values.numpy()) for name, values in scores.items()}
             scored.append(chunk.select(pl.col("impression_id").cast(pl.String)).with_columns(**columns))
     return pl.concat(scored)
 
 
+def score_candidates(
+    user: pl.DataFrame, candidates: pl.DataFrame, checkpoint: Checkpoint, *, profile: Profile, settings: Settings
+) -> pl.DataFrame:
+    """Return pctr, pcvr and pctcvr (Float64) of one user's candidates, in their order: the user's half is computed once.
+
+    user: one row with the columns of the user's fields; candidates: a row for each, with the columns of the items' fields. The scores are
+    those of `score` on the joined rows, to 1e-6. Raises SettingsError for a bottom that has no halves, CheckpointError as `score` does.
+    """
+    layout = Layout.of(profile)
+    network = restore(checkpoint, layout, settings.model)
+    bottom = network.bottom
+    if not isinstance(bottom, Dupn):
+        raise SettingsError(f"split scoring: expected model.bottom dupn, whose halves are apart, found {settings.model.bottom}; use score")
+    if user.height != 1:
+        raise ValueError(f"user: expected one row, found {user.height}")
+    mine, theirs = layout.of_side("user"), layout.of_side("item")
+    with torch_threads(settings.train.threads), torch.inference_mode():
+        memory = bottom.user_half(embed(network.table, encode(user, mine), mine))
+        items = encode(candidates, theirs)
+        shown = (network.attention(embed(network.table, block, theirs)) for block in _blocks(items))
+        blocks = [network.logits(bottom.item_half(memory, block)) for block in shown]
+        probabilities = _probabilities(_joined(blocks, network), checkpoint, settings)
+    return pl.DataFrame({name: values.numpy() for name, values in probabilities.items()})
+
+
+def _probabilities(logits: dict[str, Tensor], checkpoint: Checkpoint, settings: Settings) -> dict[str, Tensor]:
+    """Return pctr, pcvr and pctcvr: the network's, then for all rows instead of the sampled, then calibrated."""
+    sampled = LOSSES[settings.model.loss].probabilities(logits)
+    return calibrated(corrected(sampled, logits["ctr"], negative_rate(checkpoint.manifest)), checkpoint.model)
+
+
 @torch.inference_mode()
 def _logits(samples: Encoded, network: Network, layout: Layout) -> dict[str, Tensor]:
     """Return each task's logit_N, by task, in float64."""
-    firsts = range(0, len(samples), _BLOCK_ROWS)
-    blocks = [network(embed(network.table, samples.slice(first, first + _BLOCK_ROWS), layout)) for first in firsts]
-    return {task: torch.cat([block[task] for block in blocks]).double() for task in network.tasks}
+    return _joined([network(embed(network.table, block, layout)) for block in _blocks(samples)], network)
+
+
+def _blocks(samples: Encoded) -> Iterator[Encoded]:
+    return (samples.slice(first, first + _BLOCK_ROWS) for first in range(0, len(samples), _BLOCK_ROWS))
+
+
+def _joined(blocks: list[dict[str, Tensor]], network: Network) -> dict[str, Tensor]:
+    return {task: torch.cat([block[task] for block in blocks] or [torch.empty(0)]).double() for task in network.tasks}

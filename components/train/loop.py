@@ -17,6 +17,7 @@ from components.profile import Profile
 from components.settings import Settings
 from components.train.batches import columns_to_train, label, labels_of
 from components.train.learner import Learner
+from components.train.sampling import check_rate, sampled
 from components.train.tally import Tally
 
 
@@ -33,9 +34,10 @@ def fine_tune(
     rows.
     """
     layout, tally = Layout.of(profile), Tally.after(parent)
+    check_rate(parent, settings.train)
     with torch_threads(settings.train.threads):
         columns = columns_to_train(rows, layout, profile, settings.model)
-        chunks = read_chunks(rows.select(columns), settings.train.chunk_rows)
+        chunks = sampled(read_chunks(rows.select(columns), settings.train.chunk_rows), settings.train, first=tally.chunks)
         first = next(chunks, None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
@@ -44,6 +46,8 @@ def fine_tune(
             for done in _train_chunk(learner, chunk, tally, settings):
                 if progress:
                     progress(done)
+        if not tally.rows:
+            raise DataError(f"train: expected rows to train on, found that train.negative_rate {settings.train.negative_rate} left none")
         if not learner.is_finite():
             raise tally.diverged("a parameter", range(tally.rows))
     model, optimizer = learner.tensors()
@@ -56,14 +60,14 @@ def _cold_start(rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learn
 
 
 def _train_chunk(learner: Learner, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Iterator[int]:
-    """Train on a chunk in batches of nearly equal size; yields the rows done so far."""
+    """Train on a chunk in batches of nearly equal size; yields the rows done so far. Sampling may have left the chunk without rows."""
     generator = np.random.default_rng([settings.train.seed, tally.chunks])
     shuffled = chunk[generator.permutation(chunk.height)]
     learner.noise.manual_seed(int(generator.integers(2**63)))
     labelled = label(shuffled, learner.layout, settings.model, generator)
     rows = range(tally.rows, tally.rows + chunk.height)
     batches = -(-chunk.height // settings.train.batch_size)
-    for first, last in pairwise(chunk.height * place // batches for place in range(batches + 1)):
+    for first, last in pairwise(chunk.height * place // max(batches, 1) for place in range(batches + 1)):
         losses = learner.step(labelled.slice(first, last))
         if losses is None:
             raise tally.diverged("the loss", rows)

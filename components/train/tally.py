@@ -8,6 +8,7 @@ import torch
 
 from components.checkpoints import Checkpoint
 from components.errors import TrainingDivergedError
+from components.model.sampling import NEGATIVE_RATE
 from components.settings import Settings
 
 
@@ -58,6 +59,7 @@ class Tally:
             "parent": parent.version if parent else None,
             "settings": settings.fingerprint,
             "seed": settings.train.seed,
+            NEGATIVE_RATE: settings.train.negative_rate,
             "threads": settings.train.threads,
             "torch": torch.__version__,
         }

@@ -14,7 +14,7 @@ FIELDS: list[dict[str, Any]] = [
     {"name": "category", "kind": "id", "buckets": 20},
     {"name": "clicked_categories", "kind": "list", "table": "category", "pooling": "mean", "length": 3},
     {"name": "price", "kind": "number", "buckets": 32},
-    {"name": "clicked_items", "kind": "list", "table": "item_id"},
+    {"name": "clicked_items", "kind": "list", "table": "item_id", "side": "user"},
 ]
 
 

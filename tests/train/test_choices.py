@@ -21,6 +21,7 @@ SIZES = {
     "mmoe": {"experts": 4, "expert_width": 8, "hidden": (8,)},
     "ple": {"own_experts": 1, "shared_experts": 1, "expert_width": 8, "hidden": (8,)},
     "nfwfm": {"layers": (16,), "hidden": (8,)},
+    "dupn": {"sequence": "clicked_items", "user_width": 8, "state_width": 8, "attention_width": 8, "hidden": (8,)},
 }
 
 
@@ -53,6 +54,7 @@ def test_64_rows_are_learned_by_heart(make_settings, make_samples, bottom, loss)
         {"bottom": "ple", "loss": "split_kl", "activation": "prelu"},
         {"bottom": "nfwfm", "loss": "product_masked"},
         {"bottom": "separate_embedding", "loss": "division"},
+        {"bottom": "dupn", "loss": "masked"},
     ],
 )
 def test_two_days_saved_between_equal_the_same_two_days_in_one_process(make_settings, make_samples, tmp_path, choices):
@@ -89,6 +91,36 @@ def test_what_drops_out_follows_the_seed_of_training(make_settings, make_samples
         one, again, other = (train(alike, parent, settings).manifest["losses"]["ctr"] for settings in frozen)
         assert one == again
         assert (one == other) == same
+
+
+def test_attention_learns_that_a_click_follows_what_was_clicked_before(make_settings):
+    """The item alone says nothing: it is clicked where it is among the four of twelve that the user has clicked."""
+    generator = np.random.default_rng(5)
+    before = np.stack([generator.permutation(12)[:4] for _ in range(4000)])
+    items = np.where(generator.random(4000) < 0.5, before[:, 0], generator.integers(0, 12, 4000))
+    clicked = generator.random(4000) < np.where((before == items[:, None]).any(axis=1), 0.9, 0.1)
+    samples = pl.DataFrame(
+        {
+            "impression_id": np.arange(4000).astype(str),
+            "user_id": ["u"] * 4000,
+            "item_id": items.astype(str),
+            "clicked_items": before.astype(str).tolist(),
+            "price": [1] * 4000,
+            "clicked": clicked,
+            "converted": clicked,
+        }
+    )
+    profile, found = make_settings().profile_path.read_text(), {}
+    for pooling in ("sum", "attention"):
+        own = profile.replace('table = "item_id", side = "user"', f'table = "item_id", pooling = "{pooling}"')
+        model = {"embedding_width": 8, "activation": "prelu", "attention_hidden": (16,)}
+        settings = make_settings(own, model=model, learning_rate=0.01, table_learning_rate=0.1)
+        checkpoint = train(samples[:3000], None, settings)
+        for _ in range(3):
+            checkpoint = train(samples[:3000], checkpoint, settings)
+        scored = score(samples[3000:].lazy(), checkpoint, profile=settings.profile, settings=settings)
+        found[pooling] = roc_auc_score(clicked[3000:], scored["pctr"])
+    assert found["attention"] > max(0.8, found["sum"] + 0.05), found  # the truth itself: 0.9
 
 
 @pytest.mark.parametrize("loss", ["masked", "division"])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from components.model.bottoms.bottom import Bottom
 from components.model.bottoms.dbmtl import Dbmtl
+from components.model.bottoms.dupn import Dupn
 from components.model.bottoms.mmoe import Mmoe
 from components.model.bottoms.nfwfm import Nfwfm
 from components.model.bottoms.ple import Ple
@@ -19,4 +20,5 @@ BOTTOMS: Mapping[str, type[Bottom]] = {
     "ple": Ple,
     "dbmtl": Dbmtl,
     "nfwfm": Nfwfm,
+    "dupn": Dupn,
 }

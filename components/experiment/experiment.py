@@ -1,0 +1,72 @@
+"""`esmm experiment`: the world, the runs that are not there yet, then the tables and plots. A killed one goes on where it was."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from components.errors import SettingsError
+from components.experiment.arms import BASE, find_arms
+from components.experiment.pool import each
+from components.experiment.runs import Job, Labelled, Plan, as_table, run
+from components.experiment.summary import summarise
+from components.experiment.tables import write_results
+from components.experiment.worlds import Size, make_world, parts_of, world_settings
+from components.records import Record
+from components.settings import Settings
+from components.simulate.worlds import find_world
+
+log = logging.getLogger("esmm")
+Progress = Callable[[str, int, int], None]
+"""Called with what was done, how many parts of it, and of how many."""
+
+
+def experiment(
+    size: Size, arms: Sequence[str], seeds: int, out: Path, settings: Settings, *, labels: Labelled, share: float, progress: Progress
+) -> Record:
+    """Train every arm with seeds 0, 1, ... on one world, judge them and write results.{md,csv,json} and plots into `out`.
+
+    labels, share: as of `Plan`.  settings: [model] and [train] are those of all arms but for what an arm changes; the world and its
+    lake are under `out`.
+    Returns the files written. Raises SettingsError for an arm or a world that there is not, before anything is made.
+    """
+    names = find_arms(arms)
+    _require_world(size.world)
+    rows = make_world(size, out / "worlds" / size.key, settings, _counter(progress, f"world {size.key}", parts_of(size)))
+    folder = out / "runs" / f"{size.key}-{labels}-{share:g}"
+    plan = Plan(rows, folder, world_settings(rows.folder, settings), labels, share)
+    jobs = [(arm, seed) for arm in names for seed in range(seeds)]
+    _run_missing(jobs, plan, progress)
+    runs = {(arm, seed): kept for arm, seed in jobs if (kept := plan.finished(arm, seed))}
+    table = as_table(runs)
+    return write_results(out, size, table, summarise(table), told=next(iter(runs.values()))["told"])
+
+
+def _require_world(name: str) -> None:
+    try:
+        find_world(name)
+    except ValueError as error:
+        raise SettingsError(f"experiment: {error}; choose one of them") from None
+
+
+def _run_missing(jobs: Sequence[Job], plan: Plan, progress: Progress) -> None:
+    """Do the runs that are not there: BASE first, whose click network the others are judged with."""
+    missing = [job for job in jobs if not plan.finished(*job)]
+    done = _counter(progress, "runs", len(jobs), first=len(jobs) - len(missing))
+    for part in ([job for job in missing if job[0] == BASE], [job for job in missing if job[0] != BASE]):
+        for arm, seed in each(partial(run, plan=plan), part):
+            done(f"{arm} {seed}")
+
+
+def _counter(progress: Progress, name: str, total: int, first: int = 0) -> Callable[[str], None]:
+    """Return what counts parts, the first of which are done already."""
+    done = first
+    progress(name, done, total)
+
+    def count(part: str) -> None:
+        nonlocal done
+        done += 1
+        log.info("experiment: %s: %s, %d of %d", name, part, done, total)
+        progress(name, done, total)
+
+    return count

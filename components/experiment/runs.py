@@ -1,0 +1,149 @@
+"""One run: an arm and a seed trained on a world's rows, judged, and kept as one JSON file that is written whole.
+
+`<out>/runs/<world, labels, share>/<arm>-<seed>.json`; beside those of BASE what the reference CTR network says, `base-<seed>-*.parquet`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from components.experiment.arms import ARMS, BASE, ORACLE, Arm
+from components.experiment.metrics import Findings, judge
+from components.experiment.rows import Given, sampled
+from components.experiment.worlds import LABELS, TRUTHS, Rows, altered
+from components.records import Record, read_object, write_text
+from components.settings import Model, Settings
+
+Job = tuple[str, int]
+"""Arm and seed."""
+Labelled = Literal["final", "logged"]
+_JUDGED = ("final_clicked", "final_converted", "relevant", "converts_if_clicked", "true_pcvr")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs of an experiment share."""
+
+    rows: Rows
+    folder: Path
+    """Of the runs' files."""
+    settings: Settings
+    """Those of the world: its profile, and the training that all arms get."""
+    labels: Labelled
+    """What arms are trained on: the truth's labels, or those of the logs, which have not all matured."""
+    share: float
+    """Of the training rows that are trained on, drawn anew for each seed, the same for every arm."""
+
+    def kept(self, arm: str, seed: int) -> Path:
+        """Return the file of a run."""
+        return self.folder / f"{arm}-{seed}.json"
+
+    def reference(self, seed: int, part: Literal["test", "clicks"]) -> Path:
+        """Return the file of impression_id and `reference_pctr`: of the test day, or of the clicked training rows."""
+        return self.folder / f"{BASE}-{seed}-{part}.parquet"
+
+    def told(self, arm: str, seed: int) -> Record:
+        """Return what decides a run, JSON-able: one that was made of anything else is run again."""
+        return {
+            "arm": arm,
+            "seed": seed,
+            "labels": self.labels,
+            "share": self.share,
+            "world": read_object(self.rows.facts, repair="remove it"),
+            "settings": arm_settings(self.settings, ARMS[arm], seed).fingerprint,
+        }
+
+    def finished(self, arm: str, seed: int) -> Record | None:
+        """Return a run that is there and made of the same, or None."""
+        path = self.kept(arm, seed)
+        found = read_object(path, repair="remove it and run the experiment again") if path.exists() else {}
+        return found if found.get("told") == self.told(arm, seed) else None
+
+
+def arm_settings(settings: Settings, arm: Arm, seed: int) -> Settings:
+    """Return the settings of a run: the arm's network, the seed, one thread."""
+    model = Model.model_validate({**settings.model.model_dump(), **arm.model})
+    return altered(settings, model=model, train=settings.train.model_copy(update={"seed": seed, "threads": 1}))
+
+
+def run(job: Job, plan: Plan) -> None:
+    """Train, score and judge an arm, and keep the run. The run of BASE with the same seed must be there."""
+    arm, seed = job
+    say = _ask_truth if arm == ORACLE else _train(arm, seed, plan)
+    test, pairs = say(pl.scan_parquet(plan.rows.test)), say(pl.scan_parquet(plan.rows.pairs))
+    if arm == BASE:
+        _keep_reference(seed, plan, say)
+    findings = _judge(ARMS[arm], plan, test, pairs, pl.read_parquet(plan.reference(seed, "test")))
+    kept = {"told": plan.told(arm, seed), "metrics": findings.values, "undefined": findings.reasons}
+    write_text(plan.kept(arm, seed), json.dumps(kept, indent=1, allow_nan=False) + "\n")
+
+
+Scorer = Callable[[pl.LazyFrame], pl.DataFrame]
+"""Rows -> impression_id, pctr (a null where it has none), pcvr, pctr_examined, pcvr_clicked."""
+
+
+def _train(name: str, seed: int, plan: Plan) -> Scorer:
+    """Train an arm, once over all training rows, and return what scores."""
+    from components.model.scoring import score
+    from components.train.loop import fine_tune
+
+    arm, settings = ARMS[name], arm_settings(plan.settings, ARMS[name], seed)
+    pctr = plan.reference(seed, "clicks")
+    clicks = pl.scan_parquet(pctr) if pctr.exists() else pl.LazyFrame(schema={"impression_id": pl.String, "reference_pctr": pl.Float64})
+    rows = arm.rows(Given(training_rows(plan, seed), clicks, seed))
+    trained = fine_tune(rows, None, profile=settings.profile, settings=settings)
+
+    def say(asked: pl.LazyFrame) -> pl.DataFrame:
+        scored = score(asked, trained, profile=settings.profile, settings=settings)
+        return scored.drop("pctcvr").with_columns(pctr_examined="pctr", pcvr_clicked="pcvr")
+
+    return say
+
+
+def training_rows(plan: Plan, seed: int) -> pl.LazyFrame:
+    """Read the training rows with the labels that the arms learn from."""
+    rows = sampled(pl.scan_parquet(plan.rows.train), plan.share, seed)
+    return rows if plan.labels == "logged" else rows.with_columns(pl.col(f"final_{name}").alias(name) for name in LABELS)
+
+
+def _ask_truth(asked: pl.LazyFrame) -> pl.DataFrame:
+    """Score with the truth's own probabilities: the oracle, which also knows the position of what was shown."""
+    told = asked.collect_schema()
+    return asked.select("impression_id", **{name: pl.col(f"true_{name}") for name in TRUTHS if f"true_{name}" in told}).collect()
+
+
+def _keep_reference(seed: int, plan: Plan, say: Scorer) -> None:
+    """Write BASE's pCTR: its click network shares nothing with its conversion network."""
+    clicked = training_rows(plan, seed).filter("clicked")
+    asked: dict[Literal["test", "clicks"], pl.LazyFrame] = {"test": pl.scan_parquet(plan.rows.test), "clicks": clicked}
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    for part, rows in asked.items():
+        path = plan.reference(seed, part)
+        aside = path.with_suffix(".aside")
+        say(rows).select("impression_id", reference_pctr="pctr").write_parquet(aside)
+        aside.replace(path)
+
+
+def _judge(arm: Arm, plan: Plan, test: pl.DataFrame, pairs: pl.DataFrame, reference: pl.DataFrame) -> Findings:
+    """Join the scores with the truth."""
+    known = pl.read_parquet(plan.rows.test, columns=["impression_id", *_JUDGED])
+    scored = known.join(test, on="impression_id", validate="1:1", maintain_order="left")
+    scored = scored.join(reference, on="impression_id", validate="1:1", maintain_order="left")
+    truth = pl.read_parquet(plan.rows.pairs, columns=["impression_id", "true_pcvr"])
+    drawn = truth.join(pairs.select("impression_id", "pcvr"), on="impression_id", validate="1:1", maintain_order="left")
+    return judge(scored, drawn, own_ctr=arm.own_ctr, min_positives=plan.settings.evaluation.min_positives)
+
+
+def as_table(runs: dict[Job, Record]) -> pl.DataFrame:
+    """Return the runs as one row per arm, seed and metric: value (null where undefined) and reason."""
+    rows: list[dict[str, Any]] = [
+        {"arm": arm, "seed": seed, "metric": name, "value": value, "reason": kept["undefined"].get(name)}
+        for (arm, seed), kept in runs.items()
+        for name, value in kept["metrics"].items()
+    ]
+    schema = {"arm": pl.String, "seed": pl.Int64, "metric": pl.String, "value": pl.Float64, "reason": pl.String}
+    return pl.DataFrame(rows, schema=schema)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import polars as pl
 
 from components.profile import Profile
-from components.tables import DAYS, ITEM_DAYS, OUTCOME_KINDS, PRICED, USER_CATEGORY_DAYS, USER_DAYS, Table
+from components.tables import ITEM_DAYS, OUTCOME_KINDS, PRICED, USER_CATEGORY_DAYS, USER_DAYS, Table
 
 _LARGEST_PRICE = 1e9
 
@@ -18,32 +18,37 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day, time(), UTC) + timedelta(days=1)
 
 
-def contribute(samples: pl.LazyFrame, outcomes: pl.LazyFrame, *, day: date, profile: Profile) -> dict[Table, pl.LazyFrame]:
-    """Sum up a day, or some users' share of it, into rows that `total` adds up to `user_days`, `item_days` and `user_category_days`.
+def select_shown(samples: pl.LazyFrame, profile: Profile) -> pl.LazyFrame:
+    """Return what `sum_shown` reads of the samples of a day."""
+    return samples.select("user_id", "item_id", "exposed_at", *([_hundredths(profile)] if profile.price else []))
 
-    samples: one row per impression of the day. outcomes: one row per click, action and conversion that became known on it; one that
-    happened after its end counts for nothing. Shares of different users add up to the day. What is held grows with keys, not impressions.
+
+def sum_shown(shown: pl.LazyFrame, profile: Profile) -> dict[Table, pl.LazyFrame]:
+    """Sum up impressions of a day into rows that `total` adds up; any chunks of the day's impressions add up to the day."""
+    sums = [pl.len().cast(pl.Int64).alias("impression_count"), pl.col("exposed_at").max().alias("last_impression_at")]
+    prices = {ITEM_DAYS: _prices("price", pl.col("hundredths"))} if profile.price else {}
+    summed = {table: shown.group_by(table.key).agg(*sums, *prices.get(table, [])) for table in (USER_DAYS, ITEM_DAYS)}
+    return {table: rows.filter(pl.col(table.key[0]).is_not_null()) for table, rows in summed.items()}  # of the sums, which are few
+
+
+def sum_outcomes(outcomes: pl.LazyFrame, *, day: date, profile: Profile) -> dict[Table, pl.LazyFrame]:
+    """Sum up outcomes that became known on a day into rows that `total` adds up; shares of different users add up to the day.
+
+    outcomes: one row per click, action and conversion. One that happened after the end of the day counts for nothing.
     """
     known = outcomes.filter(pl.col("happened_at") < end_of(day))
-    parts = {table: [_impressions(samples, table, profile), _outcomes(known, table, profile)] for table in (USER_DAYS, ITEM_DAYS)}
-    parts[USER_CATEGORY_DAYS] = [_outcomes(known, USER_CATEGORY_DAYS, profile)] if profile.category else []
-    return {table: pl.concat([pl.LazyFrame(schema=table.columns(profile)), *parts[table]], how="diagonal") for table in DAYS}
+    none = pl.LazyFrame(schema=USER_CATEGORY_DAYS.columns(profile))
+    pairs = _outcomes(known, USER_CATEGORY_DAYS, profile) if profile.category else none
+    return {**{table: _outcomes(known, table, profile) for table in (USER_DAYS, ITEM_DAYS)}, USER_CATEGORY_DAYS: pairs}
 
 
 def total(parts: pl.LazyFrame, table: Table, profile: Profile) -> pl.LazyFrame:
     """Add up the rows of each key, 0 where it has none of something; one row per key, sorted by it."""
-    columns = list(table.columns(profile))
-    lasts = [name for name in columns if name.startswith("last_")]
-    sums = [name for name in columns if name not in (*table.key, *lasts)]
-    return parts.group_by(table.key).agg(pl.col(sums).sum(), pl.col(lasts).max()).select(columns).sort(table.key)
-
-
-def _impressions(samples: pl.LazyFrame, table: Table, profile: Profile) -> pl.LazyFrame:
-    shown = [pl.len().cast(pl.Int64).alias("impression_count"), pl.col("exposed_at").max().alias("last_impression_at")]
-    priced = table is ITEM_DAYS and bool(profile.price)
-    rows = samples.select(*table.key, "exposed_at", *([_hundredths(profile)] if priced else []))
-    summed = rows.group_by(table.key).agg(*shown, *(_prices("price", pl.col("hundredths")) if priced else []))
-    return summed.filter(pl.col(table.key[0]).is_not_null())  # of the sums, which are few
+    schema = table.columns(profile)
+    lasts = [name for name in schema if name.startswith("last_")]
+    sums = [name for name in schema if name not in (*table.key, *lasts)]
+    rows = pl.concat([pl.LazyFrame(schema=schema), parts], how="diagonal")
+    return rows.group_by(table.key).agg(pl.col(sums).sum(), pl.col(lasts).max()).select(list(schema)).sort(table.key)
 
 
 def _outcomes(known: pl.LazyFrame, table: Table, profile: Profile) -> pl.LazyFrame:

@@ -8,13 +8,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from components.aggregate.days import contribute, total
+from components.aggregate.days import total
 from components.aggregate.features import Priors, make_features, make_priors
 from components.aggregate.staging import Stage, merge
+from components.aggregate.sums import Sums, height, sum_in_shares
 from components.aggregate.users import Sources, Users
 from components.aggregate.windows import (
     ITEM,
@@ -28,6 +30,7 @@ from components.aggregate.windows import (
     overall_rates,
 )
 from components.buckets import Bucket
+from components.disk import scratch_folder
 from components.errors import DataError
 from components.lake import Lake
 from components.records import Record, Records
@@ -35,8 +38,8 @@ from components.settings import Settings
 from components.tables import ITEM_DAYS, OUTCOMES, USER_CATEGORY_DAYS, USER_DAYS, Table
 
 _SUMS, _PLAN = "day-sums", "plan.json"
-_SHOWN = 5
-"""Impressions summed up at once, in `lake.file_rows`: Polars holds 40 bytes of each while it groups them by user or item."""
+_USERS, _ITEMS = 4, 8
+"""One in so many of `lake.file_rows`: users and entries of lists held at once, and items, whose rows are longer than samples."""
 _COUNTED = {"users": USER, "items": ITEM, "user_categories": USER_CATEGORY}
 
 
@@ -85,11 +88,9 @@ class Snapshots:
         folder: empty or absent, for `write`. Rows without a user belong to bucket 0. Days never relabelled count for nothing.
         """
         plan = self.plan(day)
-        sums = {share: Stage(folder / _SUMS / f"{number:05}") for number, share in enumerate(self._split(plan, bucket))}
-        for share, stage in sums.items():
-            for when in plan.unsummed:
-                self._sum_up(when, share, stage)
-        self._roll(plan, bucket, list(sums.values()), Stage(folder))
+        sums, unsummed = self._sums(folder), plan.unsummed
+        sums.put({when: self.samples(when) for when in unsummed}, {when: self.lake.scan(OUTCOMES, when) for when in unsummed}, bucket)
+        self._roll(plan, bucket, sums, Stage(folder))
         (folder / _PLAN).write_text(plan.told, encoding="utf-8")
 
     def write(self, day: date, folders: Sequence[Path]) -> Record:
@@ -99,15 +100,15 @@ class Snapshots:
         Raises DataError where the folders were not all made of the same.
         """
         plan = _one_plan(day, folders)
-        sums = [Stage(share) for folder in folders for share in sorted(folder.glob(f"{_SUMS}/*"))]
-        for when in plan.unsummed:
-            self._write_sums(when, plan.sources[when], sums)
-        items = self._parts(ITEM, plan)
-        priors = make_priors(overall_rates(items, ITEM), self.settings.aggregate)
-        made = {ITEM: add_up(items, ITEM, profile=self.lake.profile).sort(ITEM.features.key)}
-        stages = [Stage(folder) for folder in folders]
-        made |= {entity: merge([stage.scan(entity.features, day) for stage in stages], "user_id") for entity in (USER_CATEGORY, USER)}
-        counts = {entity: self._replace(entity, day, rows, priors) for entity, rows in made.items()}
+        with scratch_folder(self.settings.root / "scratch") as scratch:
+            for when in plan.unsummed:
+                self._write_sums(when, plan.sources[when], [self._sums(folder) for folder in folders], scratch / str(when))
+            items = self._items(plan)
+            priors = make_priors(overall_rates(items, ITEM), self.settings.aggregate)
+            made = {ITEM: self._add_items(items, plan, scratch / ITEM.features.name)}
+            stages = [Stage(folder) for folder in folders]
+            made |= {entity: merge([stage.scan(entity.features, day) for stage in stages], "user_id") for entity in (USER_CATEGORY, USER)}
+            counts = {entity: self._replace(entity, day, rows, priors) for entity, rows in made.items()}
         counted = {name: counts[entity] for name, entity in _COUNTED.items()}
         return {**counted, "rolled": plan.rolled, "basis": self._basis(), "window": _by_name(plan.window)}
 
@@ -118,12 +119,6 @@ class Snapshots:
         sources = {when: source for when, source in found.items() if source}
         unsummed = [when for when in sources if when == day or not self._summed(when)]
         return Plan(day, rolled, sources, unsummed, self._sources(day))
-
-    def _split(self, plan: Plan, bucket: Bucket) -> list[Bucket]:
-        """Share a bucket out so that one share has about `_SHOWN` times `lake.file_rows` impressions of a day at most."""
-        shown = max((int(self.samples(when).select(pl.len()).collect().item()) for when in plan.unsummed), default=0)
-        count = max(1, -(-shown // (bucket.count * _SHOWN * self.settings.lake.file_rows)))
-        return [Bucket(bucket.number + bucket.count * number, bucket.count * count) for number in range(count)]
 
     def _stands(self, yesterday: date) -> bool:
         """Whether yesterday's features were made of what the lake holds now, in the way that the settings ask for now."""
@@ -151,43 +146,49 @@ class Snapshots:
         found = self.records.read(day, _SUMS)
         return found is not None and found["source"] == self._source(day)
 
-    def _sum_up(self, day: date, share: Bucket, stage: Stage) -> None:
-        """Stage the sums of one day; what they say of an item is added to what other users did to it later."""
-        profile, mine = self.lake.profile, share.holds("user_id")
-        sums = contribute(self.samples(day).filter(mine), self.lake.scan(OUTCOMES, day).filter(mine), day=day, profile=profile)
-        for table in (USER_DAYS, USER_CATEGORY_DAYS):
-            stage.put(table, day, total(sums[table], table, profile))
-        stage.put(ITEM_DAYS, day, sums[ITEM_DAYS])
-
-    def _roll(self, plan: Plan, bucket: Bucket, sums: Sequence[Stage], stage: Stage) -> None:
+    def _roll(self, plan: Plan, bucket: Bucket, sums: Sums, stage: Stage) -> None:
         """Stage the sums and lists that the features of users are made of, a range of users at a time."""
         made_of, eve, mine = (USER, USER_CATEGORY), plan.day - timedelta(days=1), bucket.holds("user_id")
         days = {entity: self._days(entity.days, plan, sums).filter(mine) for entity in made_of}
         yesterday = {entity: self.lake.scan(entity.features, eve).filter(mine) for entity in made_of} if plan.rolled else None
         sources = Sources(days, yesterday, self._scan(OUTCOMES, [plan.day] if plan.rolled else list(plan.sources)).filter(mine))
         users = Users(plan.day, self.settings.aggregate.list_length, self.lake.profile)
-        for within in users.ranges(sources, -(-self.settings.lake.file_rows // 2)):
+        for within in users.ranges(sources, -(-self.settings.lake.file_rows // _USERS)):
             for entity, rows in zip(made_of, users.make(sources.of(within)), strict=True):
                 stage.put(entity.features, plan.day, rows)
 
-    def _write_sums(self, day: date, source: str, stages: Sequence[Stage]) -> None:
-        """Write the sums of one day."""
+    def _write_sums(self, day: date, source: str, sums: Sequence[Sums], scratch: Path) -> None:
+        """Write the sums of one day, of all buckets."""
         for table in (USER_DAYS, USER_CATEGORY_DAYS):
-            self.lake.replace(table, day, merge([stage.scan(table, day) for stage in stages], "user_id"))
-        items = pl.concat([stage.scan(ITEM_DAYS, day) for stage in stages])
-        self.lake.replace(ITEM_DAYS, day, total(items, ITEM_DAYS, self.lake.profile))
+            self.lake.replace(table, day, merge([rows for bucket in sums for rows in bucket.users(table, day)], "user_id"))
+        items = pl.concat([rows for bucket in sums for rows in bucket.items(day)], how="diagonal")
+        count, add = -(-height(items) // self.settings.lake.file_rows), partial(total, table=ITEM_DAYS, profile=self.lake.profile)
+        self.lake.replace(ITEM_DAYS, day, sum_in_shares(items, add, count, table=ITEM_DAYS, scratch=scratch))
         self.records.write(day, _SUMS, {"day": str(day), "step": _SUMS, "source": source})
 
-    def _parts(self, entity: Entity, plan: Plan) -> pl.LazyFrame:
-        """Return rows that add up to an entity's windows, of sums in the lake."""
-        days = self._scan(entity.days, list(plan.sources))
-        yesterday = self.lake.scan(entity.features, plan.day - timedelta(days=1)) if plan.rolled else None
-        return collect_parts(days, yesterday, entity, day=plan.day, profile=self.lake.profile)
+    def _items(self, plan: Plan) -> pl.LazyFrame:
+        """Return rows that add up to the items' windows, of sums in the lake."""
+        yesterday = self.lake.scan(ITEM.features, plan.day - timedelta(days=1)) if plan.rolled else None
+        return collect_parts(self._scan(ITEM.days, list(plan.sources)), yesterday, ITEM, day=plan.day, profile=self.lake.profile)
 
-    def _days(self, table: Table, plan: Plan, sums: Sequence[Stage]) -> pl.LazyFrame:
+    def _add_items(self, parts: pl.LazyFrame, plan: Plan, scratch: Path) -> pl.LazyFrame:
+        """Add up the items' windows, sorted by item; so many items at once that memory holds, as far as one day's number of them tells."""
+        stored = [self.lake.stored(ITEM.days, when) for when in plan.sources]
+        stored.append(self.lake.stored(ITEM.features, plan.day - timedelta(days=1)))
+        most = max(sum(file.num_rows for file in day.files) for day in stored)
+
+        def add(rows: pl.LazyFrame) -> pl.LazyFrame:
+            return add_up(rows, ITEM, profile=self.lake.profile).sort(ITEM.features.key)
+
+        return sum_in_shares(parts, add, -(-most * _ITEMS // self.settings.lake.file_rows), table=ITEM.features, scratch=scratch)
+
+    def _sums(self, folder: Path) -> Sums:
+        return Sums(folder / _SUMS, self.settings.lake.file_rows, self.lake.profile)
+
+    def _days(self, table: Table, plan: Plan, sums: Sums) -> pl.LazyFrame:
         """Read a table's sums of the plan's days: staged ones of some users, and those of the lake."""
         summed = [when for when in plan.sources if when not in plan.unsummed]
-        staged = [stage.scan(table, when).with_columns(day=pl.lit(when)) for stage in sums for when in plan.unsummed]
+        staged = [rows.with_columns(day=pl.lit(when)) for when in plan.unsummed for rows in sums.users(table, when)]
         return pl.concat([*staged, *([self._scan(table, summed)] if summed else [])])
 
     def _scan(self, table: Table, days: list[date]) -> pl.LazyFrame:

@@ -1,11 +1,7 @@
 """The Data Docs of a day: Great Expectations runs the suites over its profiles, and over example rows of the tables that failed."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +16,6 @@ from components.validate.subjects import describe_subjects
 from components.validate.verdicts import is_within
 
 _COMPARISONS = ("_psi_1d", "_psi_7d", "_js_1d", "_js_7d", "_new_share", "_null_rise", "_flattened", "_median_ratio")
-
-
-@contextmanager
-def importing_judge() -> Iterator[None]:
-    """Import Great Expectations, which takes seconds, in a thread while the block runs: `write_docs` then finds it there."""
-    with ThreadPoolExecutor(1) as worker:
-        importing = worker.submit(_import_judge)
-        yield
-        importing.result()
 
 
 def write_docs(
@@ -70,17 +57,6 @@ def write_docs(
             f"See {index}. Mend the suite or its host, then run `esmm report {day}` again"
         )
     return index, failed
-
-
-def _import_judge() -> None:
-    """Import it uncollected: its modules are a million objects that stay, and walking them again and again is a sixth of the time."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        import_module("components.validate.runs")
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _is_met_comparison(band: Band, measures: Mapping[str, Any]) -> bool:

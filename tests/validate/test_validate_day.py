@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -115,17 +113,6 @@ def test_great_expectations_draws_the_same_verdict_from_the_same_bands(
     assert raised == []
     assert {str(failure) for failure in failures} == {str(failure) for failure in verdict.failures}
     assert len(verdict.failures) > 10
-
-
-def test_great_expectations_is_there_after_a_block_that_it_was_imported_beside() -> None:
-    code = (
-        "import gc, sys\n"
-        "from components.validate.docs import importing_judge\n"
-        "assert 'great_expectations' not in sys.modules\n"
-        "with importing_judge(): pass\n"
-        "assert 'components.validate.runs' in sys.modules and gc.isenabled()\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_error_while_pages_are_built_keeps_the_old_ones(tmp_path: Path) -> None:

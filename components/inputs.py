@@ -48,13 +48,18 @@ def samples_as_of(run: date, day: date, settings: Settings) -> pl.LazyFrame:
 
     Raises MissingInputError where `day` is that of the run and is not labelled.
     """
+    return open_lake(settings).scan(SAMPLES, day, version=samples_version(run, day, settings))
+
+
+def samples_version(run: date, day: date, settings: Settings) -> int | None:
+    """Return the version of the table at which `samples_as_of` reads; None for the newest, where `day` has no run."""
     records = Records(settings.root)
     for later in (run - number * ONE_DAY for number in range((run - day).days)):
         relabelled = (records.read(later, "relabel") or {"days": {}})["days"].get(str(day))
         if relabelled:
-            return open_lake(settings).scan(SAMPLES, day, version=relabelled["version"])
+            return int(relabelled["version"])
     labelled = records.require(day, "label") if run == day else records.read(day, "label")
-    return open_lake(settings).scan(SAMPLES, day, version=labelled["table_version"] if labelled else None)
+    return int(labelled["table_version"]) if labelled else None
 
 
 def days_in_window(day: date, settings: Settings) -> list[date]:
@@ -70,9 +75,15 @@ def assembled(day: date, settings: Settings, *, first: datetime, end: datetime) 
     lake = open_lake(settings)
     within = (pl.col("exposed_at") >= first) & (pl.col("exposed_at") < end)
     days = (first.date() + number * ONE_DAY for number in range((day - first.date()).days + 1))
-    samples = pl.concat([samples_as_of(day, known, settings) for known in days]).filter(within)  # each day is stored in time order
-    features = {table: lake.scan(table, first.date() - ONE_DAY, day - ONE_DAY) for table in FEATURES}
-    return assemble(samples, features, category=settings.profile.category)
+    each = (  # day by day: a slice of several scans would be read from the first row of the first
+        assemble(
+            samples_as_of(day, known, settings),
+            {table: lake.scan(table, known - ONE_DAY) for table in FEATURES},
+            category=settings.profile.category,
+        )
+        for known in days
+    )
+    return pl.concat(each).filter(within)  # each day is stored in time order
 
 
 def parent_of(day: date, store: "CheckpointStore", settings: Settings) -> "Checkpoint | None":

@@ -1,12 +1,19 @@
 """The join of samples with the features of the day before."""
 
+import random
+import time
+from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
+from components.aggregate import assembly
 from components.aggregate.assembly import assemble
+from components.model.stream import read_chunks
 from components.tables import FEATURES, ITEM_FEATURES, SAMPLES, USER_CATEGORY_FEATURES, USER_FEATURES, Table
 from tests.aggregate.rows import DAY, FULL, ONE, Row, draw, impression, midnight
 
@@ -80,9 +87,76 @@ def test_repeated_feature_key_is_refused(table: Table, engine: Any) -> None:
         assemble(frame([impression("a", midnight(DAY))]), known, category="cat_id").collect(engine=engine)
 
 
-def test_samples_stream_through() -> None:
-    rows, _ = draw(1, 10, first=DAY, days=1)
-    assembled = assemble(frame(rows), features(), category="cat_id")
-    plan = assembled.show_graph(plan_stage="physical", engine="streaming", raw_output=True, show=False)
-    assert plan is not None
-    assert plan.count('label="equi-join') == 3
+def test_only_tables_of_which_a_column_is_asked_are_read() -> None:
+    known = features(*((ITEM_FEATURES, ("i",), YESTERDAY, number) for number in range(2)), (USER_FEATURES, ("u",), YESTERDAY, 7))
+    found = assemble(frame([impression("a", midnight(DAY))]), known, category="cat_id").select("item_id", "user_click_count_1d").collect()
+    assert found.rows() == [("i", 7)]
+
+
+def joined(samples: pl.LazyFrame, known: Features) -> pl.DataFrame:
+    """Return what `assemble` says, by joins of whole tables."""
+    pairs = known[USER_CATEGORY_FEATURES].rename({"category": "pair"})
+    for table, key in ((known[USER_FEATURES], ["user_id"]), (known[ITEM_FEATURES], ["item_id"]), (pairs, ["user_id", "pair"])):
+        later = table.drop("event_timestamp").with_columns(pl.col("day") + ONE)
+        samples = samples.with_columns(pair=pl.col("cat_id").cast(pl.String)).join(
+            later, on=[*key, "day"], how="left", maintain_order="left"
+        )
+    return samples.drop("pair").collect()
+
+
+def drawn_features(seed: int) -> Features:
+    """Return features of some of the drawn keys on some days, with lists, some of them empty or null."""
+    chance = random.Random(seed)
+    ids = {USER_FEATURES: ["u0", "u1", "u2"], ITEM_FEATURES: list("ijk"), USER_CATEGORY_FEATURES: [("u0", "1"), ("u1", "2"), ("u2", "1")]}
+    keys = [(table, (key,) if isinstance(key, str) else key) for table, known in ids.items() for key in known]
+    days = [YESTERDAY - 2 * ONE, YESTERDAY - ONE, YESTERDAY]
+    made = features(*((*key, day, chance.randrange(99)) for day in days for key in keys if chance.random() < 0.8))
+    lists = chance.choices([["x"], ["y", "z"], [], None], k=made[USER_FEATURES].collect().height)
+    return made | {USER_FEATURES: made[USER_FEATURES].with_columns(user_click_items_30d=pl.Series(lists, dtype=pl.List(pl.String)))}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("engine", ["streaming", "in-memory"])
+def test_rows_are_those_of_a_join_of_whole_tables(seed: int, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "_WINDOW_ROWS", 97)
+    monkeypatch.setattr(assembly, "_PIECE_ROWS", 31)
+    rows = frame(draw(seed, 1000, first=YESTERDAY - ONE, days=3)[0]).collect()
+    rows = rows if seed else rows.sort("day", maintain_order=True)
+    for number, part in enumerate(rows.iter_slices(220)):
+        part.write_parquet(tmp_path / f"{number}.parquet", row_group_size=60)
+    samples, known = pl.scan_parquet(tmp_path / "*.parquet"), drawn_features(seed)
+    found, expected = assemble(samples, known, category="cat_id"), joined(samples, known)
+    assert_frame_equal(found.collect(engine=engine), expected)
+    conditions = [
+        pl.col("user_id") == "u1",
+        pl.col("item_click_count_1d") > 40,
+        pl.col("cat_id").is_null() | pl.col("user_click_count_1d").is_null(),
+    ]
+    for condition in conditions:
+        asked = ["user_click_items_30d", "impression_id", "user_category_click_count_7d"]
+        assert_frame_equal(found.filter(condition).select(asked).collect(engine=engine), expected.filter(condition).select(asked))
+        assert_frame_equal(found.head(300).filter(condition).collect(engine=engine), expected.head(300).filter(condition))
+        assert_frame_equal(found.filter(condition).head(30).collect(engine=engine), expected.filter(condition).head(30))
+    assert found.select(pl.len()).collect(engine=engine).item() == 1000
+    assert found.filter(item_id="none").collect(engine=engine).schema == expected.schema
+
+
+def test_reading_is_a_few_pieces_ahead_of_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "_WINDOW_ROWS", 100)
+    monkeypatch.setattr(assembly, "_PIECE_ROWS", 10)
+    windows, cut = [], assembly._windows
+
+    def counted(samples: pl.LazyFrame, num_rows: int | None) -> Iterator[pl.LazyFrame]:
+        for window in cut(samples, num_rows):
+            windows.append(window)
+            yield window
+
+    monkeypatch.setattr(assembly, "_windows", counted)
+    samples = frame([impression(str(number), midnight(DAY)) for number in range(5000)])
+    chunks = read_chunks(assemble(samples, features(), category="cat_id"), 20)
+    for taken in range(20, 200, 20):
+        assert next(chunks).height == 20
+        time.sleep(0.05)
+        assert 100 * len(windows) <= taken + 500
+    chunks.close()
+    assert {window.collect().height for window in windows} == {100}

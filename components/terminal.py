@@ -48,6 +48,22 @@ class Instant(click.ParamType[datetime]):
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
+class Shares(click.ParamType[list[float]]):
+    """Numbers above 0 and at most 1, separated by commas."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[float]:
+        """Parse the numbers or fail with status 2."""
+        try:
+            found = value if isinstance(value, list) else [float(part) for part in value.split(",")]
+        except ValueError:
+            found = []
+        if not found or not all(0 < share <= 1 for share in found):
+            self.fail(f"expected numbers above 0 and at most 1 such as 0.05,0.2,1, found {value!r}", param, ctx)
+        return found
+
+
 def shared(command: Command) -> Command:
     """Add the options that every command has."""
     for option in (

@@ -44,6 +44,7 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
         (["label", "2024-05-01", "--labelled-through", "noon"], "expected an instant such as"),
         (["run", "2024-05-02", "--to", "2024-05-01"], "--to 2024-05-01 is before 2024-05-02"),
         (["ingest", "2024-05-01", "--kind", "refunds"], "refunds"),
+        (["experiment", "--out", "x", "--shares", "0.5,2"], "expected numbers above 0 and at most 1 such as 0.05,0.2,1, found '0.5,2'"),
         (["lookup", "shop", "1"], "shop"),
         (["fly"], "fly"),
         (["label", "2024-05-01", "--settings", "absent.toml"], "absent.toml: no such file"),

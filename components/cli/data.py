@@ -8,7 +8,7 @@ import click
 
 from components.cli.group import esmm
 from components.settings import load_settings
-from components.terminal import Day, shared, show
+from components.terminal import Day, Shares, shared, show
 
 
 @esmm.command()
@@ -57,7 +57,7 @@ def convert(name: str, source: Path, out: Path, as_json: bool, **choices: Any) -
 @click.option("--arms", default="all", show_default=True, help="Names, or what they begin with, separated by commas.")
 @click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--labels", type=click.Choice(["final", "logged"]), default="final", show_default=True, help="What arms are trained on.")
-@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Of the training rows.")
+@click.option("--shares", type=Shares(), default="1", show_default=True, help="Of the training rows; several make the sampling curve.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the world, the runs, the results.")
 @shared
 def experiment(world: str, world_seed: int, arms: str, seeds: int, out: Path, path: Path | None, as_json: bool, **rest: Any) -> None:

@@ -33,6 +33,11 @@ def _base(title: str, rows: Choice) -> Arm:
     return Arm(title, _BASE, rows=rows, own_ctr=False)
 
 
+def _bottom(title: str, name: str) -> Arm:
+    """Return a bottom with the loss of `product_masked`: with the product alone what tasks share learns of clicks (model's README.md)."""
+    return Arm(title, {"bottom": name, "loss": "product_masked"})
+
+
 _BASE = {"bottom": "separate_embedding", "loss": "masked"}
 _ESMM = {"bottom": "shared_embedding", "loss": "product"}
 ARMS: Mapping[str, Arm] = {
@@ -45,16 +50,20 @@ ARMS: Mapping[str, Arm] = {
     ESMM: Arm("ESMM", _ESMM),
     "masked": Arm("Masked", {**_ESMM, "loss": "masked"}),
     "product_masked": Arm("Product + masked", {**_ESMM, "loss": "product_masked"}),
-    "mmoe": Arm("MMoE", {**_ESMM, "bottom": "mmoe"}),
-    "ple": Arm("PLE", {**_ESMM, "bottom": "ple"}),
-    "dbmtl": Arm("DBMTL", {**_ESMM, "bottom": "dbmtl"}),
-    "nfwfm": Arm("NFwFM", {**_ESMM, "bottom": "nfwfm"}),
+    "product_masked_ns": _bottom("Product + masked, NS", "separate_embedding"),
+    "shared_bottom": _bottom("Shared bottom", "shared_bottom"),
+    "mmoe": _bottom("MMoE", "mmoe"),
+    "ple": _bottom("PLE", "ple"),
+    "dbmtl": _bottom("DBMTL", "dbmtl"),
+    "nfwfm": _bottom("NFwFM", "nfwfm"),
     "escm2_ips": Arm("ESCM2-IPS", {**_ESMM, "loss": "escm2_ips"}),
     "dcmt": Arm("DCMT", {**_ESMM, "loss": "dcmt"}),
+    "split_kl": Arm("Split heads, KL", {**_ESMM, "loss": "split_kl"}),
     "esm2": Arm("ESM2", {**_ESMM, "loss": "esm2"}),
     "position": Arm("Position tower", {**_ESMM, "position_tower": True}),
-    "age_corrected": Arm("Age-corrected", {**_ESMM, "loss": "age_corrected"}),
-    "age_corrected_masked": Arm("Age-corrected, masked", {**_ESMM, "loss": "age_corrected_masked"}),
+    "age_corrected": Arm("ESMM, age-corrected", {**_ESMM, "age_corrected": True}),
+    "age_corrected_masked": Arm("Masked, age-corrected", {**_ESMM, "loss": "masked", "age_corrected": True}),
+    "age_corrected_product_masked": Arm("Product + masked, age-corrected", {**_ESMM, "loss": "product_masked", "age_corrected": True}),
     "negatives_25": Arm("ESMM, 25 % of negatives", _ESMM, {"negative_rate": 0.25}),
     "calibrated": Arm("ESMM, calibrated", _ESMM, {"calibration_share": 0.1}),
     ORACLE: Arm("Oracle (the truth)"),

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from components.experiment.arms import ARMS, ESMM, ORACLE
 from components.experiment.metrics import DECILES
 
-_SHOWN = {"cvr_auc": "CVR AUC, clicked", "ctcvr_auc": "CTCVR AUC, one CTR network", "cvr_auc_all": "CVR AUC, all impressions"}
-_BLUE, _GREY, _ORANGE = "#1f5fa8", "#777777", "#c45a00"
-_MARKERS = "osD^vP*Xhp"
+SHOWN = {"cvr_auc": "CVR AUC, clicked", "ctcvr_auc": "CTCVR AUC, one CTR network", "cvr_auc_all": "CVR AUC, all impressions"}
+_BLUE, GREY, _ORANGE = "#1f5fa8", "#777777", "#c45a00"
+MARKERS = "osD^vP*Xhp"
 
 
 def draw_plots(summary: pl.DataFrame, out: Path, *, title: str) -> Sequence[Path]:
@@ -37,14 +37,14 @@ def _draw_aucs(cells: Cells, arms: Sequence[str], title: str) -> Figure:
     """Draw a panel for each AUC, a row for each arm: mean and standard deviation; the oracle is a line."""
     figure, panels = _panels(arms, f"{title}: mean ± standard deviation over seeds")
     trained = [arm for arm in arms if arm != ORACLE]
-    for panel, (metric, name) in zip(panels, _SHOWN.items(), strict=True):
+    for panel, (metric, name) in zip(panels, SHOWN.items(), strict=True):
         for place, arm in enumerate(trained):
             row = cells[arm, metric]
             if row["mean"] is not None:
                 panel.errorbar(row["mean"], place, xerr=row["sd"] or 0, fmt="o", color=_ORANGE if arm == ESMM else _BLUE, capsize=3)
         ceiling = cells[ORACLE, metric]["mean"]
         if ceiling is not None:
-            panel.axvline(ceiling, color=_GREY, linestyle="--", label="oracle")
+            panel.axvline(ceiling, color=GREY, linestyle="--", label="oracle")
             panel.legend(frameon=False, fontsize=8)
         _name_rows(panel, trained, name)
     return figure
@@ -54,13 +54,13 @@ def _draw_differences(cells: Cells, arms: Sequence[str], title: str) -> Figure:
     """Draw each arm's paired difference to ESMM with its interval."""
     figure, panels = _panels(arms, f"{title}: difference to ESMM, AUC points, with 95 % t intervals over seeds")
     others = [arm for arm in arms if arm not in (ESMM, ORACLE)]
-    for panel, (metric, name) in zip(panels, _SHOWN.items(), strict=True):
+    for panel, (metric, name) in zip(panels, SHOWN.items(), strict=True):
         for place, arm in enumerate(others):
             row = cells[arm, metric]
             if row["difference"] is not None:
                 reach = 0 if row["low"] is None else 100 * (row["high"] - row["difference"])
                 panel.errorbar(100 * row["difference"], place, xerr=reach, fmt="o", color=_BLUE, capsize=3)
-        panel.axvline(0, color=_GREY, linestyle="--")
+        panel.axvline(0, color=GREY, linestyle="--")
         _name_rows(panel, others, name)
     return figure
 
@@ -73,9 +73,9 @@ def _draw_pcoc(cells: Cells, arms: Sequence[str], title: str) -> Figure:
     for place, arm in enumerate(arms):
         values = [cells[arm, f"cvr_pcoc_true_decile_{decile}"]["mean"] for decile in deciles]
         known = [(decile, value) for decile, value in zip(deciles, values, strict=True) if value is not None]
-        marker = _MARKERS[place % len(_MARKERS)]
+        marker = MARKERS[place % len(MARKERS)]
         panel.plot([decile for decile, _ in known], [value for _, value in known], marker=marker, label=ARMS[arm].title, linewidth=1.2)
-    panel.axhline(1, color=_GREY, linestyle="--")
+    panel.axhline(1, color=GREY, linestyle="--")
     panel.set_yscale("log")
     for axis in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
         axis("{x:g}")
@@ -88,7 +88,7 @@ def _draw_pcoc(cells: Cells, arms: Sequence[str], title: str) -> Figure:
 def _panels(arms: Sequence[str], title: str) -> tuple[Figure, Sequence[Axes]]:
     figure = Figure(figsize=(12, 1.6 + 0.32 * len(arms)), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    panels: Sequence[Axes] = figure.subplots(1, len(_SHOWN), sharey=True)
+    panels: Sequence[Axes] = figure.subplots(1, len(SHOWN), sharey=True)
     return figure, panels
 
 

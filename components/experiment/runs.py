@@ -4,7 +4,6 @@
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +12,13 @@ import polars as pl
 
 from components.experiment.arms import ARMS, BASE, ORACLE, Arm
 from components.experiment.metrics import Findings, judge
-from components.experiment.rows import Given, sampled
+from components.experiment.rows import sampled
+from components.experiment.training import Job, Scorer, arm_settings, keep_reference, read_reference, train_arm
 from components.experiment.worlds import LABELS, TRUTHS, Rows
-from components.model_settings import Model, Train
+from components.model.losses.loss import KNOWN_SHARE
 from components.records import Record, read_object, write_text
-from components.settings import Settings, altered
-from components.train.delay import KNOWN_SHARE
+from components.settings import Settings
 
-Job = tuple[str, int]
-"""Arm and seed."""
 Labelled = Literal["final", "logged"]
 _JUDGED = ("final_clicked", "final_converted", "relevant", "converts_if_clicked", "true_pcvr")
 
@@ -66,17 +63,10 @@ class Plan:
         return found if found.get("told") == self.told(arm, seed) else None
 
 
-def arm_settings(settings: Settings, arm: Arm, seed: int) -> Settings:
-    """Return the settings of a run: the arm's network and training, the seed, one thread."""
-    model = Model.model_validate({**settings.model.model_dump(), **arm.model})
-    train = Train.model_validate({**settings.train.model_dump(), **arm.train, "seed": seed, "threads": 1})
-    return altered(settings, model=model, train=train)
-
-
 def run(job: Job, plan: Plan) -> None:
     """Train, score and judge an arm, and keep the run. The run of BASE with the same seed must be there."""
     arm, seed = job
-    say = _ask_truth if arm == ORACLE else _train(arm, seed, plan)
+    say = _ask_truth if arm == ORACLE else _train(job, plan)
     test, pairs = say(pl.scan_parquet(plan.rows.test)), say(pl.scan_parquet(plan.rows.pairs))
     if arm == BASE:
         _keep_reference(seed, plan, say)
@@ -85,26 +75,11 @@ def run(job: Job, plan: Plan) -> None:
     write_text(plan.kept(arm, seed), json.dumps(kept, indent=1, allow_nan=False) + "\n")
 
 
-Scorer = Callable[[pl.LazyFrame], pl.DataFrame]
-"""Rows -> impression_id, pctr (a null where it has none), pcvr, pctr_examined, pcvr_clicked."""
-
-
-def _train(name: str, seed: int, plan: Plan) -> Scorer:
-    """Train an arm, once over all training rows, and return what scores."""
-    from components.model.scoring import score
-    from components.train.calibration import fine_tune_calibrated
-
-    arm, settings = ARMS[name], arm_settings(plan.settings, ARMS[name], seed)
-    pctr = plan.reference(seed, "clicks")
-    clicks = pl.scan_parquet(pctr) if pctr.exists() else pl.LazyFrame(schema={"impression_id": pl.String, "reference_pctr": pl.Float64})
-    rows = arm.rows(Given(training_rows(plan, seed), clicks, seed))
-    trained = fine_tune_calibrated(rows, None, profile=settings.profile, settings=settings)
-
-    def say(asked: pl.LazyFrame) -> pl.DataFrame:
-        scored = score(asked, trained, profile=settings.profile, settings=settings)
-        return scored.drop("pctcvr").with_columns(pctr_examined="pctr", pcvr_clicked="pcvr")
-
-    return say
+def _train(job: Job, plan: Plan) -> Scorer:
+    """Train an arm on a world's rows; its scorer says what the oracle's does."""
+    seed = job[1]
+    say = train_arm(job, training_rows(plan, seed), read_reference(plan.reference(seed, "clicks")), plan.settings)
+    return lambda asked: say(asked).drop("pctcvr").with_columns(pctr_examined="pctr", pcvr_clicked="pcvr")
 
 
 def training_rows(plan: Plan, seed: int) -> pl.LazyFrame:
@@ -116,21 +91,15 @@ def training_rows(plan: Plan, seed: int) -> pl.LazyFrame:
 
 
 def _ask_truth(asked: pl.LazyFrame) -> pl.DataFrame:
-    """Score with the truth's own probabilities: the oracle, which also knows the position of what was shown."""
+    """Score with the truth's own probabilities, a null where it has none: the oracle, which also knows the position of what was shown."""
     told = asked.collect_schema()
     return asked.select("impression_id", **{name: pl.col(f"true_{name}") for name in TRUTHS if f"true_{name}" in told}).collect()
 
 
 def _keep_reference(seed: int, plan: Plan, say: Scorer) -> None:
-    """Write BASE's pCTR: its click network shares nothing with its conversion network."""
-    clicked = training_rows(plan, seed).filter("clicked")
-    asked: dict[Literal["test", "clicks"], pl.LazyFrame] = {"test": pl.scan_parquet(plan.rows.test), "clicks": clicked}
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    for part, rows in asked.items():
-        path = plan.reference(seed, part)
-        aside = path.with_suffix(".aside")
-        say(rows).select("impression_id", reference_pctr="pctr").write_parquet(aside)
-        aside.replace(path)
+    """Write BASE's pCTR of the test day, to judge with, and of the clicked training rows, to choose from."""
+    keep_reference(plan.reference(seed, "test"), say, pl.scan_parquet(plan.rows.test))
+    keep_reference(plan.reference(seed, "clicks"), say, training_rows(plan, seed).filter("clicked"))
 
 
 def _judge(arm: Arm, plan: Plan, test: pl.DataFrame, pairs: pl.DataFrame, reference: pl.DataFrame) -> Findings:

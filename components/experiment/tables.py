@@ -54,19 +54,19 @@ def markdown(runs: pl.DataFrame, summary: pl.DataFrame, *, told: Record) -> str:
     parts = [
         _introduction(runs, told),
         "## AUC on the last day, %\n\nAgainst final labels; relevance: would be clicked if looked at.",
-        _table(summary, AUCS, _spread(100, 2)),
+        _table(summary, AUCS, spread(100, 2)),
         "## CVR AUC against the truth, %\n\nOutcomes that clicks do not tell.",
-        _table(summary, TRUE_AUCS, _spread(100, 2)),
+        _table(summary, TRUE_AUCS, spread(100, 2)),
         f"## Differences to ESMM, AUC points\n\nPaired by seed, {CONFIDENCE:.0%} t intervals: of seeds, not of other days or worlds.",
-        _table(summary.filter(pl.col("arm") != ESMM), compared, _difference),
+        _table(summary.filter(pl.col("arm") != ESMM), compared, difference),
         "## Share of the Bayes ceiling, %\n\n(AUC - 1/2) over the oracle's, which for CTR and CTCVR knows the position.",
         _table(summary, ceilings, lambda row: _number(row["share"], 100, 1)),
         "## CVR log loss against the truth",
-        _table(summary, _LOSSES, _spread(1, 5)),
+        _table(summary, _LOSSES, spread(1, 5)),
         "## CVR bias against the truth, %\n\nMean pCVR over the mean true rate, less 1.",
-        _table(summary, _BIASES, _spread(100, 1)),
+        _table(summary, _BIASES, spread(100, 1)),
         "## PCOC against final labels",
-        _table(summary, _PCOCS, _spread(1, 3)),
+        _table(summary, _PCOCS, spread(1, 3)),
         "## CVR PCOC by decile of the reference's pCTR, clicked, against final labels",
         _table(summary, _BY_LABELS, _mean),
         "## CVR PCOC by decile of the reference's pCTR, all impressions, against the truth",
@@ -74,7 +74,7 @@ def markdown(runs: pl.DataFrame, summary: pl.DataFrame, *, told: Record) -> str:
         "## CVR PCOC by decile of the item's true rate, all impressions, against the truth",
         _table(summary, _BY_ITEM, _mean),
         "What the deciles are off by, CVR points: the sum of |predicted - true| over them, a row.",
-        _table(summary, {"cvr_item_error": "error"}, _spread(100, 3)),
+        _table(summary, {"cvr_item_error": "error"}, spread(100, 3)),
         *_undefined(runs),
     ]
     return "\n\n".join(parts) + "\n"
@@ -103,10 +103,12 @@ def _table(summary: pl.DataFrame, metrics: Mapping[str, str], cell: Cell) -> str
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _spread(scale: float, digits: int) -> Cell:
+def spread(scale: float, digits: int) -> Cell:
+    """Return what writes mean ± standard deviation, times the scale."""
+
     def cell(row: Row) -> str:
-        spread = "" if row["sd"] is None else f" ± {_number(row['sd'], scale, digits)}"
-        return f"{_number(row['mean'], scale, digits)}{spread}{_of_some(row)}"
+        sd = "" if row["sd"] is None else f" ± {_number(row['sd'], scale, digits)}"
+        return f"{_number(row['mean'], scale, digits)}{sd}{_of_some(row)}"
 
     return cell
 
@@ -119,7 +121,8 @@ def _of_some(row: Row) -> str:
     return f" ({row['seeds']})" if 0 < row["seeds"] < row["of_seeds"] else ""
 
 
-def _difference(row: Row) -> str:
+def difference(row: Row) -> str:
+    """Write the difference to ESMM with its interval, in points."""
     if row["low"] is None:
         return _signed(row["difference"])
     return f"{_signed(row['difference'])} [{_signed(row['low'])}, {_signed(row['high'])}]"

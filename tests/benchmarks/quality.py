@@ -1,4 +1,4 @@
-"""Ours beside the peers' ESMM, MMoE and PLE on real sets: `make bench-quality DATA=FOLDER`. Same rows, same ids, one epoch, 5 seeds.
+"""Our arms on real sets, beside the peers' ESMM, MMoE and PLE: `make bench-quality DATA=FOLDER`. Same rows, same ids, one epoch, 5 seeds.
 
 Prints the tables and writes `<ESMM_HOME>/bench/quality.{md,json}`; rows and scores are kept in `<ESMM_HOME>/bench/quality/<set>`, so that
 the same command goes on where it was ended: after a change of the code remove that folder.
@@ -13,41 +13,47 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from components.experiment.arms import ARMS
+from components.experiment.arms import ARMS, BASE, ESMM, ORACLE, find_arms
 from components.experiment.pool import each
-from components.experiment.runs import arm_settings
-from components.experiment.summary import CONFIDENCE
+from components.experiment.training import Job, base_first, keep_reference, read_reference, train_arm
 from components.experiment.worlds import Rows
 from components.records import Record, write_text
 from components.settings import Settings, load_settings
+from tests.benchmarks.quality_page import LIBRARIES, markdown
 from tests.benchmarks.quality_rows import SETS, make_rows, settings_of
-from tests.benchmarks.quality_scores import METRICS, Outcomes, compare, summarise, with_better_pcvr
+from tests.benchmarks.quality_scores import Floats, Outcomes, Runs, compare, summarise, with_better_pcvr, with_one_ctr, without_one_ctr
 
-OURS = ("esmm", "masked", "product_masked", "mmoe", "ple")
-LIBRARIES = {"rechub": "torch-rechub", "rechub256": "torch-rechub, batches of 256,", "deepctr": "DeepCTR-Torch"}
+ASKED = "base,aman_10,oversampling_5,unbias,division,esmm_ns,esmm,masked,product_masked,mmoe,ple,shared_bottom"
 COMPARED = {"esmm": ("esmm", "masked", "product_masked"), "mmoe": ("mmoe",), "ple": ("ple",)}
 """A peer's model -> our arms beside it."""
 PEERS_PYTHON = Path(".peers/bin/python")
 
 
-def train_arm(job: tuple[str, int], *, rows: Rows, settings: Settings) -> None:
-    """Train one of our arms as the pipeline would, from a cold start, and keep the scores of the test rows."""
-    from components.model.scoring import score
-    from components.train.calibration import fine_tune_calibrated
-
+def keep_scores(job: Job, *, rows: Rows, settings: Settings) -> None:
+    """Train one of our arms as the pipeline would, from a cold start, and keep the scores of the test rows; BASE's of the clicks too."""
     arm, seed = job
-    own = arm_settings(settings, ARMS[arm], seed)
-    trained = fine_tune_calibrated(pl.scan_parquet(rows.train), None, profile=own.profile, settings=own)
-    scored = score(pl.scan_parquet(rows.test), trained, profile=own.profile, settings=own)
+    clicks = rows.folder / "scores" / f"{BASE}-{seed}-clicks.parquet"
+    training = pl.scan_parquet(rows.train)
+    say = train_arm(job, training, read_reference(clicks), settings)
+    if arm == BASE:
+        keep_reference(clicks, say, training.filter("clicked"))
+    scored = say(pl.scan_parquet(rows.test))
     path = _kept(rows, arm, seed)
     aside = path.with_suffix(".aside.npy")
     np.save(aside, scored.select("pctr", "pcvr", "pctcvr").to_numpy())
     aside.replace(path)
+
+
+def train_missing(arms: Sequence[str], seeds: int, *, rows: Rows, settings: Settings) -> None:
+    """Train our arms whose scores are not there."""
+    missing = [(arm, seed) for arm in arms for seed in range(seeds) if not _kept(rows, arm, seed).exists()]
+    for part in base_first(missing):
+        for _ in each(partial(keep_scores, rows=rows, settings=settings), part):
+            pass
 
 
 def train_peers(rows: Rows, seeds: int) -> None:
@@ -62,71 +68,47 @@ def train_peers(rows: Rows, seeds: int) -> None:
         list(pool.map(start, LIBRARIES))
 
 
-def judge(rows: Rows, seeds: int) -> Record:
-    """Return the AUCs of all networks, and ours less the peers'."""
+def judge(rows: Rows, arms: Sequence[str], seeds: int) -> Record:
+    """Return the AUCs of all networks, our arms less ESMM, and ours less the peers'."""
     labels = pl.read_parquet(rows.test, columns=["clicked", "converted"]).cast(pl.Boolean)
     test = Outcomes(labels["clicked"].to_numpy(), labels["converted"].to_numpy())
-    names = [*OURS, *(f"{library}_{model}" for library in LIBRARIES for model in COMPARED)]
-    runs = {name: [np.load(_kept(rows, name, seed), allow_pickle=False) for seed in range(seeds)] for name in names}
-    runs.update({name: with_better_pcvr(runs[name], test) for name in names[len(OURS) :] if not name.endswith("_esmm")})
-    pairs = [(ours, f"{library}_{model}") for model, arms in COMPARED.items() for ours in arms for library in LIBRARIES]
-    compared = [{"ours": ours, "peer": peer, **compare(ours, peer, runs, test)} for ours, peer in pairs]
-    return {"facts": json.loads(rows.facts.read_text(encoding="utf-8")), "auc": summarise(runs, test), "compared": compared}
+    runs = {**_ours(rows, arms, seeds), **_theirs(rows, seeds, test)}
+    to_esmm = [(arm, ESMM) for arm in arms if arm != ESMM] if ESMM in arms else []
+    beside = [(arm, f"{library}_{model}") for model, ours in COMPARED.items() for arm in ours if arm in arms for library in LIBRARIES]
+    return {
+        "facts": json.loads(rows.facts.read_text(encoding="utf-8")),
+        "auc": summarise(runs, test),
+        "to_esmm": [{"arm": arm, "other": other, **compare(arm, other, runs, test)} for arm, other in to_esmm],
+        "to_peers": [{"arm": arm, "other": other, **compare(arm, other, runs, test)} for arm, other in beside],
+    }
+
+
+def _ours(rows: Rows, arms: Sequence[str], seeds: int) -> Runs:
+    base = _scores(rows, BASE, seeds)
+    return {
+        arm: [
+            with_one_ctr(own_N3, one_N3, own_ctr=ARMS[arm].own_ctr) for own_N3, one_N3 in zip(_scores(rows, arm, seeds), base, strict=True)
+        ]
+        for arm in arms
+    }
+
+
+def _theirs(rows: Rows, seeds: int, test: Outcomes) -> Runs:
+    """Return the peers' scores; MMoE and PLE, which have no conversion tower, with the better pCVR."""
+    names = {f"{library}_{model}": model for library in LIBRARIES for model in COMPARED}
+    scores = {name: [without_one_ctr(scores_N3) for scores_N3 in _scores(rows, name, seeds)] for name in names}
+    return {name: scores[name] if model == "esmm" else with_better_pcvr(scores[name], test) for name, model in names.items()}
+
+
+def _scores(rows: Rows, name: str, seeds: int) -> list[Floats]:
+    return [np.load(_kept(rows, name, seed), allow_pickle=False) for seed in range(seeds)]
 
 
 def _kept(rows: Rows, name: str, seed: int) -> Path:
     return rows.folder / "scores" / f"{name}-{seed}.npy"
 
 
-def markdown(found: Record, seeds: int) -> str:
-    """Return the page."""
-    parts = [
-        f"# Real sets, {seeds} seeds, AUC in %",
-        f"Differences in points; {CONFIDENCE:.0%} intervals: t of the seeds, DeLong's of the rows.",
-    ]
-    for name, told in found.items():
-        facts = told["facts"]
-        counts = "; ".join(
-            f"{part}: {{rows:,}} impressions, {{clicked:,}} clicks, {{converted:,}} conversions".format(**facts[part])
-            for part in ("train", "test")
-        )
-        parts += [
-            f"## {name}, {facts['first']} to {facts['last']}, tested from {facts['test_from']}\n\n{counts}",
-            _aucs(told["auc"]),
-            _differences(told["compared"]),
-        ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _aucs(aucs: Record) -> str:
-    lines = [["network", *METRICS.values()], ["---"] * (len(METRICS) + 1)]
-    for name, own in aucs.items():
-        cells = [f"{one['mean'] * 100:.2f}" + ("" if one["sd"] is None else f" ± {one['sd'] * 100:.2f}") for one in own.values()]
-        lines.append([_title(name), *cells])
-    return _table(lines)
-
-
-def _differences(compared: Sequence[Record]) -> str:
-    lines = [["ours less theirs", *METRICS.values()], ["---"] * (len(METRICS) + 1)]
-    lines += [[f"{_title(one['ours'])} less {_title(one['peer'])}", *(_difference(one[metric]) for metric in METRICS)] for one in compared]
-    return _table(lines)
-
-
-def _difference(one: dict[str, Any]) -> str:
-    spans = [f"[{span[0] * 100:+.2f}, {span[1] * 100:+.2f}]" for span in (one["seeds"], one["rows"]) if span]
-    return f"{one['difference'] * 100:+.2f} {' '.join(spans)} {one['verdict']}"
-
-
-def _title(name: str) -> str:
-    library, _, model = name.partition("_")
-    return f"{LIBRARIES[library]} {ARMS[model].title}" if library in LIBRARIES else ARMS[name].title
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def main(source: Path, names: Sequence[str], seeds: int) -> None:
+def main(source: Path, names: Sequence[str], arms: Sequence[str], seeds: int) -> None:
     """Make the rows, train, judge and report."""
     home = load_settings().root / "bench"
     found: Record = {}
@@ -135,11 +117,9 @@ def main(source: Path, names: Sequence[str], seeds: int) -> None:
         (folder / "scores").mkdir(parents=True, exist_ok=True)
         settings = settings_of(SETS[name], source, folder)
         rows = make_rows(SETS[name], settings, folder)
-        missing = [(arm, seed) for arm in OURS for seed in range(seeds) if not _kept(rows, arm, seed).exists()]
-        for _ in each(partial(train_arm, rows=rows, settings=settings), missing):
-            pass
+        train_missing(arms, seeds, rows=rows, settings=settings)
         train_peers(rows, seeds)
-        found[name] = judge(rows, seeds)
+        found[name] = judge(rows, arms, seeds)
     page = markdown(found, seeds)
     write_text(home / "quality.md", page)
     write_text(home / "quality.json", json.dumps(found, indent=1) + "\n")
@@ -151,6 +131,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path, help="the folder of the sets, each a landing zone")
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument(
+        "--arms", default=ASKED, help="names of components/experiment/arms.py; BASE, the one CTR network, is always among them"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
-    main(asked.data, asked.sets.split(","), asked.seeds)
+    main(asked.data, asked.sets.split(","), [arm for arm in find_arms(asked.arms.split(",")) if arm != ORACLE], asked.seeds)

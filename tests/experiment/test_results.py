@@ -1,12 +1,14 @@
 """From runs to tables: means, paired intervals, the ceiling, and no number where there is none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
+from components.experiment.curve import write_curve
 from components.experiment.metrics import judge
 from components.experiment.runs import as_table
 from components.experiment.summary import summarise
@@ -113,6 +115,21 @@ def test_the_files_say_what_is_undefined_and_why(judged, tmp_path):
     assert table.columns[:3] == ["world", "arm", "metric"]
     assert table.height == judged.height / 2
     assert [path.rsplit("/", 1)[-1] for path in found["plots"]] == ["auc.png", "pcoc.png", "differences.png"]
+
+
+def test_the_curve_has_a_column_for_each_share_and_differences_to_esmm_of_that_share(judged, tmp_path):
+    whole = summarise(judged)
+    few = whole.with_columns(pl.col("mean", "difference", "low", "high") - 0.01)
+    found = write_curve(tmp_path, Size("dense", 10, 3, 1), {0.2: few, 1.0: whole})
+    lines = Path(found["curve_md"]).read_text(encoding="utf-8").splitlines()
+    assert lines[lines.index("## CVR AUC, clicked") + 2] == "| arm | 0.2 | 1 |"
+    mean = [row(kept.filter(metric="cvr_auc"), "base")["mean"] for kept in (few, whole)]
+    assert next(line for line in lines if line.startswith("| BASE |")).startswith(f"| BASE | {100 * mean[0]:.2f} ± ")
+    less = next(line for line in lines if line.startswith("| BASE less ESMM"))
+    first, second = (float(cell.split()[0]) for cell in less.split("|")[2:4])
+    assert first == pytest.approx(second - 1, abs=0.011)
+    assert not any(line.startswith(("| ESMM less", "| Oracle (the truth) less")) for line in lines)
+    assert Path(found["curve_png"]).stat().st_size > 10_000
 
 
 def test_without_esmm_there_is_a_page_and_no_plot_of_differences(judged, tmp_path):

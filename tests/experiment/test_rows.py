@@ -8,7 +8,7 @@ import pytest
 from components.errors import SettingsError
 from components.experiment.arms import ARMS, find_arms
 from components.experiment.rows import Given, clicks_rejected_by_pctr, conversions_repeated, every_row, sampled, unclicked_as_negatives
-from components.experiment.runs import arm_settings
+from components.experiment.training import arm_settings
 from components.settings import Settings
 
 COUNT = 20_000

@@ -11,7 +11,8 @@ import pytest
 from components.cli import main
 from components.experiment import experiment as room
 from components.experiment.arms import ARMS, Arm
-from components.experiment.runs import Plan, arm_settings, run, training_rows
+from components.experiment.runs import Plan, run, training_rows
+from components.experiment.training import arm_settings
 from components.experiment.worlds import Rows, altered
 from components.model_settings import Train
 from components.settings import Settings
@@ -44,8 +45,8 @@ def test_every_arm_trains_and_is_judged_by_the_same_metrics(plan: Plan):
     assert {tuple(names) for names in found.values()} == {tuple(found["base"])}
     assert all(values["ctcvr_auc"] is not None and values["cvr_auc_all"] is not None for values in found.values())
     assert {arm for arm, values in found.items() if values["ctr_auc"] is None} == {arm for arm, one in ARMS.items() if not one.own_ctr}
-    corrected = {"age_corrected": "esmm", "age_corrected_masked": "masked"}  # the same where no label is young, as here
-    for arm, naive in corrected.items():
+    corrected = {"age_corrected": "esmm", "age_corrected_masked": "masked", "age_corrected_product_masked": "product_masked"}
+    for arm, naive in corrected.items():  # the same where no label is young, as here
         assert found[arm]["cvr_auc_all"] == pytest.approx(found[naive]["cvr_auc_all"], abs=0.005)
     assert len({values["cvr_auc_all"] for arm, values in found.items() if arm not in corrected}) == len(ARMS) - len(corrected)
 
@@ -88,7 +89,15 @@ def test_an_experiment_goes_on_where_it_was_ended(world: Rows, tmp_path: Path, m
     (tmp_path / "worlds" / SIZE.key).symlink_to(world.folder)
     told: list[tuple[str, int, int]] = []
     begin = partial(
-        room.experiment, SIZE, ["unbias"], 1, tmp_path, small(Settings()), labels="final", share=1, progress=lambda *part: told.append(part)
+        room.experiment,
+        SIZE,
+        ["unbias"],
+        1,
+        tmp_path,
+        small(Settings()),
+        labels="final",
+        shares=[1.0],
+        progress=lambda *part: told.append(part),
     )
     monkeypatch.setattr(room, "each", in_turn)
     begin()
@@ -103,6 +112,24 @@ def test_an_experiment_goes_on_where_it_was_ended(world: Rows, tmp_path: Path, m
     assert {name for name in kept if after[name] != kept[name]} == {"oracle-0.json"}
     assert lost.read_bytes() == before
     assert (tmp_path / "results.md").read_bytes() == page
+
+
+def test_several_shares_make_the_sampling_curve(world: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "worlds").mkdir()
+    (tmp_path / "worlds" / SIZE.key).symlink_to(world.folder)
+    monkeypatch.setattr(room, "each", in_turn)
+    begin = partial(room.experiment, SIZE, ["esmm"], 1, tmp_path, small(Settings()), labels="final", progress=lambda *_: None)
+    found = begin(shares=[1.0, 0.5])
+    assert {path.parent.name for path in (tmp_path / "runs").rglob("esmm-0.json")} == {
+        f"{SIZE.key}-final-{share}" for share in ("0.5", "1")
+    }
+    assert "share of its rows: 1." in (tmp_path / "results.md").read_text(encoding="utf-8")
+    curve = pl.read_csv(found["curve_csv"])
+    assert curve["rows_share"].unique().sort().to_list() == [0.5, 1.0]
+    results = pl.read_csv(found["csv"])
+    whole = curve.filter(rows_share=1.0).drop("rows_share")
+    assert whole.equals(results.filter(pl.col("metric").is_in(whole["metric"].unique().implode())))
+    assert "curve_png" not in begin(shares=[0.5])
 
 
 def in_turn(work: Callable[[object], None], asked: list[object]) -> list[object]:

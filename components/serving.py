@@ -1,11 +1,12 @@
 """What is asked of a trained model outside the daily run: a user's candidates ranked, a day's scores as a file, the scorer as a program."""
 
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from components.checkpoints import Checkpoint
 
 log = logging.getLogger("esmm")
-PROGRAM, TOLD = "scorer.pt2", "manifest.json"
+Form = Literal["torch", "onnx"]
+PROGRAMS: Mapping[Form, str] = {"torch": "scorer.pt2", "onnx": "scorer.onnx"}
+TOLD = "manifest.json"
 
 
 def load_model(model: str, settings: Settings) -> "Checkpoint":
@@ -126,13 +129,15 @@ def _write_parquet(frames: Iterable[pl.DataFrame], path: Path, told: dict[str, s
     return num_rows
 
 
-def export(out: Path, settings: Settings, *, model: str = "champion") -> Record:
-    """Write the scorer to a new folder: `scorer.pt2`, which torch loads alone, and `manifest.json`, which says what its inputs are."""
-    import hashlib
+def export(out: Path, settings: Settings, *, model: str = "champion", form: Form = "torch") -> Record:
+    """Write the scorer to a new folder: `scorer.pt2`, which torch loads alone, or `scorer.onnx`, and `manifest.json`: what its inputs are.
 
+    A model above 1.5 GiB has its weights beside it, in `scorer.onnx.data`. Raises SettingsError where the packages for ONNX are missing.
+    """
     import torch
 
     from components.model.export import export as trace
+    from components.model.onnx import to_onnx
 
     if out.exists():
         raise DataError(f"{out}: expected no such folder yet, found one; choose another, or remove it")
@@ -140,8 +145,17 @@ def export(out: Path, settings: Settings, *, model: str = "champion") -> Record:
     with folder_beside(out) as aside:
         made = aside / out.name
         made.mkdir()
-        torch.export.save(program, made / PROGRAM)
-        told["files"] = {PROGRAM: hashlib.sha256((made / PROGRAM).read_bytes()).hexdigest()}
+        if form == "onnx":
+            converted, told = to_onnx(program, told)
+            converted.save(made / PROGRAMS[form])
+        else:
+            torch.export.save(program, made / PROGRAMS[form])
+        told["files"] = {path.name: _digest(path) for path in sorted(made.iterdir())}
         (made / TOLD).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         made.rename(out)
-    return {"model": told["version"], "out": str(out), "files": [PROGRAM, TOLD]}
+    return {"model": told["version"], "out": str(out), "files": [*told["files"], TOLD]}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

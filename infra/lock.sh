@@ -8,13 +8,13 @@ links="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
 lock() { # what the lock is of, the lock, what is resolved ...
   title="$1" target="$2"
   shift 2
+  grep -v '^torch==' "$target" >.venv/new.lock # pinned, PyPI's build would be preferred to the host's, and bring CUDA's packages
   .venv/bin/uv pip compile --system-certs "$@" --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet \
-    ${links:+--find-links "$links"} --no-emit-package torch --output-file "$target"
-  grep -vE '^# (Exact versions|The following packages|torch|nvidia)|^torch==' "$target" >.venv/new.lock
+    ${links:+--find-links "$links"} --no-emit-package torch --output-file .venv/new.lock
   { echo "# Exact versions of everything $title (make lock). torch has no hash: its build is the host's."
     echo "torch==2.13.0"
-    cat .venv/new.lock; } >"$target"
+    grep -vE '^# (Exact versions|The following packages|torch|nvidia)' .venv/new.lock; } >"$target"
 }
 
-lock "the project installs" requirements.lock pyproject.toml --extra dev
+lock "the project installs" requirements.lock pyproject.toml --extra onnx --extra dev
 lock "the quality benchmark's peers need" tests/benchmarks/peers.lock tests/benchmarks/peers.in

@@ -1,5 +1,6 @@
 """A user's candidates ranked, a day scored into a file and a scorer exported, on a home whose tables are written by hand."""
 
+import hashlib
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -266,12 +267,14 @@ def test_a_day_without_samples_and_a_scoring_that_fails_leave_no_file(settings: 
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_export_is_a_whole_new_folder(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "program"), [("torch", "scorer.pt2"), ("onnx", "scorer.onnx")])
+def test_an_export_is_a_whole_new_folder(settings: Settings, tmp_path: Path, form: serving.Form, program: str) -> None:
     version, out = saved(settings), tmp_path / "exported"
-    serving.export(out, settings, model=version)
+    found = serving.export(out, settings, model=version, form=form)
     told = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert told["version"] == version
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "scorer.pt2"]
+    assert told["files"] == {program: hashlib.sha256((out / program).read_bytes()).hexdigest()}
+    assert sorted(path.name for path in out.iterdir()) == sorted(found["files"]) == ["manifest.json", program]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["exported", "home", "profile.toml"]
     with pytest.raises(DataError, match="expected no such folder yet"):
         serving.export(out, settings, model=version)

@@ -56,13 +56,14 @@ def score_day(day: date, out: Path, model: str, path: Path | None, as_json: bool
 
 @esmm.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--format", "form", type=click.Choice(["torch", "onnx"]), default="torch", show_default=True, help="Of the program.")
 @model_option
 @shared
-def export(out: Path, model: str, path: Path | None, as_json: bool) -> None:
-    """Write a model's scorer as a program that torch loads alone, and what its inputs are."""
+def export(out: Path, form: Any, model: str, path: Path | None, as_json: bool) -> None:
+    """Write a model's scorer as a program that torch, or a runtime of ONNX, loads alone, and what its inputs are."""
     from components import serving
 
-    show(serving.export(out, load_settings(path), model=model), as_json)
+    show(serving.export(out, load_settings(path), model=model, form=form), as_json)
 
 
 @esmm.command()

@@ -15,7 +15,7 @@ from components.disk import folder_beside
 from components.errors import DataError, SettingsError
 from components.profile import EVENT_TIME, Kind
 
-PROFILES = Path(__file__).parents[2] / "infra" / "profiles"
+PROFILES = Path(__file__).parent / "profiles"
 _ROW_GROUP = 1 << 16
 """Rows: a group's columns are encoded at once, and lists of thousands of ids are wide."""
 

@@ -66,14 +66,24 @@ def isotonic(predicted_N: Floats, happened_N: Floats) -> Tensor:
 
 
 def calibrated(probabilities: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return pctr, pcvr and their product (float64) as a checkpoint's tensors map them; unchanged where it has no maps."""
+    """Return pctr, pcvr and their product (float64) as a checkpoint's tensors map them; unchanged where it has no maps. Can be traced."""
     found = dict(probabilities)
     for name in CALIBRATED:
         if (straight := tensors.get(f"{PREFIX}{name}.platt")) is not None:
-            found[name] = (straight[0] * torch.from_numpy(_logit(found[name].numpy())) + straight[1]).sigmoid()
+            found[name] = (straight[0] * found[name].logit(EPSILON) + straight[1]).sigmoid()
         if (steps := tensors.get(f"{PREFIX}{name}.isotonic")) is not None:
-            found[name] = torch.from_numpy(np.interp(found[name].numpy(), *steps.numpy()))
+            found[name] = _interpolated(found[name], steps[0], steps[1])
     return {**found, "pctcvr": found["pctr"] * found["pcvr"]} if has_maps(tensors) else found
+
+
+def _interpolated(x_N: Tensor, where_K: Tensor, what_K: Tensor) -> Tensor:
+    """Return what numpy.interp does."""
+    if where_K.shape[0] == 1:
+        return what_K.expand_as(x_N)
+    right_N = torch.searchsorted(where_K, x_N).clamp(1, where_K.shape[0] - 1)
+    low_N, high_N = where_K[right_N - 1], where_K[right_N]
+    share_N = ((x_N - low_N) / (high_N - low_N)).clamp(0, 1)
+    return torch.lerp(what_K[right_N - 1], what_K[right_N], share_N)
 
 
 def has_maps(tensors: Mapping[str, Tensor]) -> bool:

@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 
 from components.checkpoints import Checkpoint, Manifest
 from components.model.bottoms.dupn import Dupn
-from components.model.calibration import CALIBRATED, EPSILON, PREFIX, has_maps
+from components.model.calibration import PREFIX, calibrated
 from components.model.encoding import Layout
 from components.model.hashing import hash_ids
 from components.model.losses import LOSSES
@@ -29,6 +29,8 @@ _HASH = {
     "row": "1 + h mod (rows - 1); 0 for a missing id",
 }
 _HASHED = ["1", "item 1", "日本"]
+PROBABILITIES = ("pctr", "pcvr", "pctcvr")
+"""What a program returns, in order."""
 _TOLD_BY_TRACING = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 
 
@@ -43,45 +45,27 @@ class Scorer(nn.Module):
             self.network.bottom.lstm = UnrolledLstm(self.network.bottom.lstm)
         self.layout, self.loss = layout, LOSSES[options.loss]
         self.rate = negative_rate(checkpoint.manifest)
-        self.calibration = Calibration(checkpoint.model) if has_maps(checkpoint.model) else None
+        self.maps = _Maps(checkpoint.model)
 
     def forward(self, ids: Tensor, lists: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return pctr_B, pcvr_B and pctcvr_B, float64. ids: (B, S); lists: (B, T) by field; rows of the table, int64."""
         logits = self.network(embed_padded(self.network.table, ids, lists, self.layout))
         wide = {task: logit_B.double() for task, logit_B in logits.items()}
-        probabilities = corrected(self.loss.probabilities(wide), wide["ctr"], self.rate)
-        return self.calibration(probabilities) if self.calibration is not None else probabilities
+        probabilities = self.maps(corrected(self.loss.probabilities(wide), wide["ctr"], self.rate))
+        return {name: probabilities[name] for name in PROBABILITIES}
 
 
-class Calibration(nn.Module):
-    """The maps of `calibration.calibrated`, in torch."""
+class _Maps(nn.Module):
+    """The maps among a checkpoint's tensors, as buffers, whose names may hold no dot."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        """Keep the maps among a checkpoint's tensors."""
         super().__init__()
         for name, tensor in tensors.items():
             if name.startswith(PREFIX):
-                self.register_buffer(name.removeprefix(PREFIX).replace(".", "_"), tensor)
+                self.register_buffer(name.replace(".", "_"), tensor)
 
     def forward(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the probabilities mapped, and their product."""
-        found, maps = dict(probabilities), dict(self.named_buffers())
-        for name in CALIBRATED:
-            if (straight := maps.get(f"{name}_platt")) is not None:
-                found[name] = (straight[0] * found[name].logit(EPSILON) + straight[1]).sigmoid()
-            if (steps := maps.get(f"{name}_isotonic")) is not None:
-                found[name] = _interpolated(found[name], steps[0], steps[1])
-        return {**found, "pctcvr": found["pctr"] * found["pcvr"]}
-
-
-def _interpolated(x_B: Tensor, where_K: Tensor, what_K: Tensor) -> Tensor:
-    """Return what numpy.interp does."""
-    if where_K.shape[0] == 1:
-        return what_K.expand_as(x_B)
-    right_B = torch.searchsorted(where_K, x_B).clamp(1, where_K.shape[0] - 1)
-    low_B, high_B = where_K[right_B - 1], where_K[right_B]
-    share_B = ((x_B - low_B) / (high_B - low_B)).clamp(0, 1)
-    return torch.lerp(what_K[right_B - 1], what_K[right_B], share_B)
+        return calibrated(probabilities, {name.replace("_", "."): buffer for name, buffer in self.named_buffers()})
 
 
 def export(checkpoint: Checkpoint, *, profile: Profile, options: Model) -> tuple[ExportedProgram, Manifest]:
@@ -134,7 +118,7 @@ def _told(checkpoint: Checkpoint, layout: Layout, options: Model, widths: Mappin
             },
             "padding": PADDING,
         },
-        "outputs": dict.fromkeys(("pctr", "pcvr", "pctcvr"), "float64"),
+        "outputs": dict.fromkeys(PROBABILITIES, "float64"),
         "fields": [field.model_dump(mode="json") for field in layout.ordered],
         "tables": tables,
         "hash": {**_HASH, "examples": {"ids": _HASHED, "rows": examples}},

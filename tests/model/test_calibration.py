@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
@@ -74,6 +75,22 @@ def test_a_spread_that_is_too_small_is_mended_on_other_rows(method):
     assert field_calibration_error(later, outcomes, deciles) > 5 * noise
     assert after.sum() / outcomes.sum() == pytest.approx(1, abs=0.03)
     assert np.abs(after - truth).max() < 0.15
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[[0.3], [0.2]], [[0.3, 0.5], [0.2, 0.2]], [[0.1, 0.2, 0.7], [0.0, 0.4, 0.9]]],
+)
+def test_the_maps_are_those_of_numpy_and_scipy(steps):
+    maps = {
+        "calibration.pctr.isotonic": torch.tensor(steps, dtype=torch.float64),
+        "calibration.pcvr.platt": torch.tensor([1.3, 0.2], dtype=torch.float64),
+    }
+    given = np.array([0.0, 1e-15, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.5, 0.7, 0.8, 1.0])
+    found = calibrated(dict.fromkeys(("pctr", "pcvr", "pctcvr"), torch.from_numpy(given)), maps)
+    pctr, pcvr = np.interp(given, *steps), expit(1.3 * logit(given.clip(1e-12, 1 - 1e-12)) + 0.2)
+    for name, expected in {"pctr": pctr, "pcvr": pcvr, "pctcvr": pctr * pcvr}.items():
+        np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-12)
 
 
 def test_without_maps_nothing_is_touched():

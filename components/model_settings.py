@@ -27,22 +27,23 @@ class SharedBottom(Section):
 
 
 class Mmoe(Section):
-    """`bottom = "mmoe"`, with the paper's sizes."""
+    """`bottom = "mmoe"`: each expert is ESMM's first layer, each tower its second (README.md of components/model compares sizes)."""
 
-    experts: int = Field(default=8, ge=1)
-    expert_width: int = Field(default=16, ge=1)
-    hidden: Layers = (8,)
+    experts: int = Field(default=4, ge=1)
+    expert_width: int = Field(default=200, ge=1)
+    hidden: Layers = (80,)
 
 
 class Ple(Section):
-    """`bottom = "ple"`. The paper gives no numbers of experts."""
+    """`bottom = "ple"`, sized like `mmoe`. The paper gives no numbers of experts."""
 
-    levels: int = Field(default=2, ge=1)
-    own_experts: int = Field(default=2, ge=1)
+    levels: int = Field(default=1, ge=1)
+    """One is CGC. On more, what a task owns below also feeds the others above."""
+    own_experts: int = Field(default=1, ge=1)
     """Of each task, on each level."""
-    shared_experts: int = Field(default=2, ge=1)
-    expert_width: int = Field(default=64, ge=1)
-    hidden: Layers = (64,)
+    shared_experts: int = Field(default=1, ge=1)
+    expert_width: int = Field(default=200, ge=1)
+    hidden: Layers = (80,)
 
 
 class Nfwfm(Section):
@@ -107,12 +108,12 @@ class Model(Section):
         "esm2",
         "split_kl",
         "division",
-        "age_corrected",
-        "age_corrected_masked",
         "escm2_ips",
         "dcmt",
-    ] = "product"
+    ] = "product_masked"
     """What the towers are and how they are trained; one file each in components/model/losses."""
+    age_corrected: bool = False
+    """Learn the chance of a conversion that a label may be too young to show; with the losses product, masked, product_masked."""
     embedding_width: int = Field(default=18, ge=1)
     hidden: Layers = (200, 80)
     """Of each tower, where the bottom has no sizes of its own below."""
@@ -153,6 +154,8 @@ class Model(Section):
             raise ValueError(f"regressions: expected names of their own, found {', '.join(taken)} taken; choose others")
         if self.bottom == "dbmtl" and not self.hidden:
             raise ValueError("bottom dbmtl: expected at least one layer in model.hidden, which the other towers read, found none")
+        if self.age_corrected and self.loss not in (aged := ("product", "masked", "product_masked")):
+            raise ValueError(f"age_corrected: expected one of the losses {', '.join(aged)}, found {self.loss}; choose one, or leave it out")
         return self
 
 

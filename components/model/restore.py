@@ -16,6 +16,7 @@ from components.model_settings import Model
 _FIRST: Mapping[str, Any] = {
     "bottom": "shared_embedding",
     "loss": "product",
+    "age_corrected": False,
     "activation": "relu",
     "position_tower": False,
     "regressions": [],

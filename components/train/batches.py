@@ -13,12 +13,11 @@ from torch import Tensor
 
 from components.errors import SettingsError
 from components.model.encoding import Encoded, Layout, encode
-from components.model.losses import label_columns
-from components.model.losses.loss import Labels
+from components.model.losses import LOSSES, label_columns
+from components.model.losses.loss import KNOWN_SHARE, Labels
 from components.model.position import places
 from components.model_settings import Model
 from components.profile import Profile
-from components.train.delay import KNOWN_SHARE
 
 _COUNTED = ("clicked", "converted")
 _POSITION = "position"
@@ -55,6 +54,11 @@ def labels_of(chunk: pl.DataFrame, options: Model) -> Mapping[str, Tensor]:
     return {name: torch.from_numpy(chunk[name].cast(pl.Float32).to_numpy(writable=True)) for name in columns}
 
 
+def optional_labels(options: Model) -> set[str]:
+    """Return the columns in which NaN stands for no label: those that only regressions learn from."""
+    return {head.column for head in options.regressions} - {*_COUNTED, *LOSSES[options.loss].labels, KNOWN_SHARE}
+
+
 def _places(chunk: pl.DataFrame, options: Model, generator: np.random.Generator) -> Tensor | None:
     if not options.position_tower:
         return None
@@ -73,8 +77,8 @@ def columns_to_train(rows: pl.LazyFrame, layout: Layout, profile: Profile, optio
             )
     if "acted" in label_columns(options) and profile.actions is None:
         raise SettingsError(f"model.loss {options.loss}: expected a profile with [actions], found none; add them or choose another loss")
-    if KNOWN_SHARE in label_columns(options) and KNOWN_SHARE not in schema:
-        raise SettingsError(f"model.loss {options.loss}: expected samples with {KNOWN_SHARE}, found none; add `Delays.known_share` to them")
+    if options.age_corrected and KNOWN_SHARE not in schema:
+        raise SettingsError(f"model.age_corrected: expected samples with {KNOWN_SHARE}, found none; add `Delays.known_share` to them")
     if options.position_tower and _POSITION not in profile.impressions.columns:
         raise SettingsError(
             "model.position_tower: expected a profile whose impressions have a position, found none; map it in [impressions.columns]"

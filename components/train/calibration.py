@@ -12,11 +12,10 @@ from components.checkpoints import Checkpoint
 from components.errors import OneOutcomeError
 from components.model.calibration import CALIBRATED, PREFIX, fit, without_maps
 from components.model.hashing import hash_ids
-from components.model.losses import label_columns
+from components.model.losses.loss import KNOWN_SHARE
 from components.model.scoring import score
 from components.profile import Profile
 from components.settings import Settings
-from components.train.delay import KNOWN_SHARE
 from components.train.loop import fine_tune
 
 log = logging.getLogger("esmm")
@@ -59,7 +58,7 @@ def calibrate(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, s
     """
     plain = replace(checkpoint, model=without_maps(checkpoint.model))
     scored = score(rows, plain, profile=profile, settings=settings)
-    aged = [KNOWN_SHARE] if KNOWN_SHARE in label_columns(settings.model) else []
+    aged = [KNOWN_SHARE] if settings.model.age_corrected else []
     labelled = scored.hstack(rows.select(pl.col("clicked", "converted").cast(pl.Boolean), *aged).collect(engine="streaming"))
     fitted: dict[str, Tensor] = {}
     report = {}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-KNOWN_SHARE = "known_share"
-"""Column of the samples: F at the row's label age, 1 where the label is mature. Some losses learn from it."""
+from components.model.losses.loss import KNOWN_SHARE
+
 PRIOR = 10
 """Conversions that are taken to have come at once: where few are known, F is drawn towards 1, no correction (ours)."""
 
@@ -26,7 +26,10 @@ class Delays:
     shares: Sequence[float]
 
     def known_share(self) -> pl.Expr:
-        """Return F for samples as the lake keeps them. A row without a click, whose click would have come soon, has its exposure's age."""
+        """Return F for samples as the lake keeps them, 1 where the label is mature.
+
+        A row without a click, whose click would have come soon, has its exposure's age.
+        """
         age = pl.col("labelled_through") - pl.coalesce("clicked_at", "exposed_at")
         known = age.dt.total_seconds().map_batches(self._read, return_dtype=pl.Float64, is_elementwise=True)
         mature = pl.col("matures_at") <= pl.col("labelled_through")

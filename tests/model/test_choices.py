@@ -35,8 +35,9 @@ def checkpoint_of(layout, **choices):
     [
         ({"bottom": "ple"}, "model.bottom was shared_embedding, is ple"),
         ({"bottom": "separate_embedding"}, "model.bottom was shared_embedding, is separate_embedding"),
-        ({"loss": "product_masked"}, "model.loss was product, is product_masked"),
-        ({"loss": "esm2"}, "model.loss was product, is esm2"),
+        ({"loss": "product"}, "model.loss was product_masked, is product"),
+        ({"loss": "esm2"}, "model.loss was product_masked, is esm2"),
+        ({"age_corrected": True}, "model.age_corrected was False, is True"),
         ({"activation": "prelu"}, "model.activation was relu, is prelu"),
         ({"position_tower": True}, "model.position_tower was False, is True"),
         (DWELL, r"model.regressions was \[\], is \[.*dwell"),
@@ -63,10 +64,10 @@ def test_what_does_not_shape_the_network_is_no_reason_to_refuse(layout, unused):
     assert torch.equal(restored.table, checkpoint_of(layout).model["table"])
 
 
-def test_a_checkpoint_from_before_there_were_choices_is_the_default(layout):
-    saved = checkpoint_of(layout)
+def test_a_checkpoint_from_before_there_were_choices_is_esmm(layout):
+    saved = checkpoint_of(layout, loss="product")
     older = Checkpoint(saved.model, {}, {name: value for name, value in saved.manifest.items() if name != "network"})
-    assert torch.equal(restore(older, layout, options_of()).table, saved.model["table"])
+    assert torch.equal(restore(older, layout, options_of(loss="product")).table, saved.model["table"])
     with pytest.raises(CheckpointError, match=r"model.bottom was shared_embedding, is dbmtl"):
         restore(older, layout, options_of(bottom="dbmtl"))
 

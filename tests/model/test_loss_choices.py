@@ -5,18 +5,29 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import tensor
 
 from components.model.losses import LOSSES, initial_biases, label_columns, loss_terms
 from components.model_settings import Model
 
 EXTREMES = [-1e4, -104.0, -17.0, 0.0, 17.0, 104.0, 1e4]
-EVERY = pytest.mark.parametrize("name", sorted(LOSSES))
+AGED = ("product, aged", "masked, aged", "product_masked, aged")
+EVERY = pytest.mark.parametrize("name", [*sorted(LOSSES), *AGED])
 STOPPED = {"escm2_ips", "dcmt"}
 """Losses with pCTR as a weight, through which no gradient goes."""
 KNOWN_SHARE = [0.9, 0.5, 1.0, 0.5, 0.7, 0.6, 1.0, 0.8]
 CLICKED, ACTED, CONVERTED = [0, 0, 1, 1, 1, 1, 1, 0], [0, 0, 0, 1, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1, 1, 0]
 LABELS = {"clicked": CLICKED, "acted": ACTED, "converted": CONVERTED, "known_share": KNOWN_SHARE}
+
+
+def options(name):
+    loss, _, aged = name.partition(", ")
+    return Model(loss=loss, age_corrected=bool(aged))
+
+
+def loss_of(name):
+    return LOSSES[options(name).loss]
 
 
 def labels_of(dtype=torch.float64):
@@ -25,7 +36,7 @@ def labels_of(dtype=torch.float64):
 
 def logits_of(name, *, seed=3):
     generator = torch.Generator().manual_seed(seed)
-    return {task: 2 * torch.randn(8, dtype=torch.float64, generator=generator) for task in LOSSES[name].tasks}
+    return {task: 2 * torch.randn(8, dtype=torch.float64, generator=generator) for task in loss_of(name).tasks}
 
 
 def plain_terms(name, logits):
@@ -42,20 +53,19 @@ def plain_terms(name, logits):
         return {**ctr, "ctavr": bce(y * acted, p["ctr"] * p["action"]), "ctcvr": bce(z, p["ctr"] * pcvr)}
     if name == "division":
         return {**ctr, "ctcvr": bce(z, p["ctcvr"])}
-    masked, product = bce(z, p["cvr"], y), p["ctr"] * p["cvr"]
+    name, _, aged = name.partition(", ")
+    share = np.array(KNOWN_SHARE) if aged else 1.0
+    masked, product = bce(z, p["cvr"] * share, y), p["ctr"] * p["cvr"]
     if name == "split_kl":
         pairs = [(product, p["ctcvr"]), (p["ctcvr"], product)]
         kl = sum((a * np.log(a / b) + (1 - a) * np.log((1 - a) / (1 - b))).mean() for a, b in pairs)
         return {**ctr, "masked_cvr": masked, "ctcvr": bce(z, p["ctcvr"]), "kl": kl}
     if name in STOPPED:
         return {**ctr, "ctcvr": bce(z, product), **weighted_terms(name, p, y, z)}
-    share = np.array(KNOWN_SHARE)
     return {
-        "age_corrected": {**ctr, "ctcvr": bce(z, product * share)},
-        "age_corrected_masked": {**ctr, "masked_cvr": bce(z, p["cvr"] * share, y)},
-        "product": {**ctr, "ctcvr": bce(z, product)},
+        "product": {**ctr, "ctcvr": bce(z, product * share)},
         "masked": {**ctr, "masked_cvr": masked},
-        "product_masked": {**ctr, "ctcvr": bce(z, product), "masked_cvr": 2.5 * masked},
+        "product_masked": {**ctr, "ctcvr": bce(z, product * share), "masked_cvr": 2.5 * masked},
     }[name]
 
 
@@ -83,7 +93,7 @@ def test_the_settings_name_the_losses_that_there_are():
 @EVERY
 def test_the_terms_are_those_of_the_formulas(name):
     logits = logits_of(name)
-    found = loss_terms(logits, labels_of(), Model(loss=name))
+    found = loss_terms(logits, labels_of(), options(name))
     assert {term: value.item() for term, value in found.items()} == pytest.approx(plain_terms(name, logits))
 
 
@@ -109,7 +119,7 @@ def test_gradients_agree_with_finite_differences(name):
     moved = {task: logit.requires_grad_() for task, logit in logits.items() if task != "ctr" or name not in STOPPED}
 
     def terms(*values):
-        return tuple(loss_terms({**logits, **dict(zip(moved, values, strict=True))}, labels_of(), Model(loss=name)).values())
+        return tuple(loss_terms({**logits, **dict(zip(moved, values, strict=True))}, labels_of(), options(name)).values())
 
     assert torch.autograd.gradcheck(terms, tuple(moved.values()))
 
@@ -117,39 +127,45 @@ def test_gradients_agree_with_finite_differences(name):
 @EVERY
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_extreme_logits_give_finite_losses_gradients_and_probabilities(name, dtype):
-    tasks = LOSSES[name].tasks
+    tasks = loss_of(name).tasks
     grid = torch.cartesian_prod(*[tensor(EXTREMES)] * len(tasks)).to(dtype)
     columns = [column.clone().requires_grad_() for column in grid.unbind(dim=1)]
     logits = dict(zip(tasks, columns, strict=True))
     for clicked, acted, converted in [(0, 0, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1)]:
         ones, shares = torch.ones(len(grid)), torch.linspace(0.003, 1, len(grid))
         labels = {"clicked": clicked * ones, "acted": acted * ones, "converted": converted * ones, "known_share": shares}
-        loss = sum(loss_terms(logits, labels, Model(loss=name)).values())
+        loss = sum(loss_terms(logits, labels, options(name)).values())
         gradients = torch.autograd.grad(loss, columns)
         assert loss.isfinite()
         assert all(bool(gradient.isfinite().all()) for gradient in gradients)
-    scores = LOSSES[name].probabilities({task: column.detach().double() for task, column in logits.items()})
+    scores = loss_of(name).probabilities({task: column.detach().double() for task, column in logits.items()})
     bounded = [scores[score] for score in ("pctr", "pctcvr") + (() if name == "division" else ("pcvr",))]
     assert all(bool(((score >= 0) & (score <= 1)).all()) for score in bounded)
 
 
 @EVERY
 def test_pctcvr_is_the_product_at_every_point(name):
-    tasks = LOSSES[name].tasks
+    tasks = loss_of(name).tasks
     grid = torch.cartesian_prod(*[torch.linspace(-9, 9, 7, dtype=torch.float64)] * len(tasks))
-    scores = LOSSES[name].probabilities(dict(zip(tasks, grid.unbind(dim=1), strict=True)))
+    scores = loss_of(name).probabilities(dict(zip(tasks, grid.unbind(dim=1), strict=True)))
     torch.testing.assert_close(scores["pctcvr"], scores["pctr"] * scores["pcvr"], rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize(("name", "tower"), [(name, "cvr") for name in ("masked", "product_masked", "split_kl", "age_corrected_masked")])
+@pytest.mark.parametrize(("name", "tower"), [(name, "cvr") for name in ("masked", "product_masked", "split_kl", *AGED[1:])])
 def test_labels_of_impressions_without_a_click_move_nothing_in_the_masked_term(name, tower):
     results = []
     for converted in (CONVERTED, [1, 1, *CONVERTED[2:7], 1]):
         logits = {task: logit.requires_grad_() for task, logit in logits_of(name).items()}
-        term = loss_terms(logits, {**labels_of(), "converted": tensor(converted).double()}, Model(loss=name))["masked_cvr"]
+        term = loss_terms(logits, {**labels_of(), "converted": tensor(converted).double()}, options(name))["masked_cvr"]
         results.append((term.item(), torch.autograd.grad(term, logits[tower])[0].tolist()))
     assert results[0] == results[1]
     assert [slope for slope, clicked in zip(results[0][1], CLICKED, strict=True) if not clicked] == [0.0] * 3
+
+
+def test_other_losses_have_no_form_for_young_labels():
+    for name in set(LOSSES) - {aged.partition(", ")[0] for aged in AGED}:
+        with pytest.raises(ValidationError, match=f"age_corrected: expected one of the losses product, masked, .* found {name}"):
+            Model(loss=name, age_corrected=True)
 
 
 def test_esm2_by_hand():
@@ -197,15 +213,15 @@ def test_the_initial_biases_are_the_log_odds_of_the_smoothed_rates(name):
         "other_cvr": 2 / 4,
         "counterfactual_cvr": 3 / 7,
     }
-    expected = {task: np.log(smoothed[task] / (1 - smoothed[task])) for task in LOSSES[name].tasks}
-    assert initial_biases(labels_of(), Model(loss=name)) == pytest.approx(expected)
+    expected = {task: np.log(smoothed[task] / (1 - smoothed[task])) for task in loss_of(name).tasks}
+    assert initial_biases(labels_of(), options(name)) == pytest.approx(expected)
 
 
 @EVERY
 def test_a_loss_reads_the_labels_that_it_names(name):
-    labels = {column: labels_of()[column] for column in label_columns(Model(loss=name))}
-    assert loss_terms(logits_of(name), labels, Model(loss=name)).keys() == plain_terms(name, logits_of(name)).keys()
-    assert initial_biases(labels, Model(loss=name)).keys() == set(LOSSES[name].tasks)
+    labels = {column: labels_of()[column] for column in label_columns(options(name))}
+    assert loss_terms(logits_of(name), labels, options(name)).keys() == plain_terms(name, logits_of(name)).keys()
+    assert initial_biases(labels, options(name)).keys() == set(loss_of(name).tasks)
 
 
 def test_a_regression_counts_the_rows_that_have_a_value():

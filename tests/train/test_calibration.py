@@ -141,11 +141,11 @@ def test_a_miscalibrated_parent_is_mended_by_the_rows_held_back(make_samples, ma
 
 @pytest.mark.parametrize("rows", [3000, 12_000])  # Platt's numbers, then steps
 def test_young_labels_calibrate_to_all_conversions_where_the_loss_corrects_for_them(make_samples, make_settings, biased, rows):
-    settings, rng = make_settings(model={"loss": "age_corrected"}), np.random.default_rng(6)
+    settings, rng = make_settings(model={"age_corrected": True}), np.random.default_rng(6)
     final, later = make_samples(rows, seed=2), make_samples(6000, seed=3)
     share = rng.choice([0.3, 0.9], rows)
     young = final.with_columns(converted=final["converted"] & pl.Series(rng.random(rows) < share), known_share=pl.Series(share))
-    manifest = {**biased.manifest, "network": {**biased.manifest["network"], "loss": "age_corrected"}}
+    manifest = {**biased.manifest, "network": {**biased.manifest["network"], "age_corrected": True}}
     wrong = Checkpoint(biased.model, biased.optimizer, manifest)
     found = calibrate(young.lazy(), wrong, profile=settings.profile, settings=settings)
     assert found.manifest["calibration"]["pcvr"]["method"] == ("platt" if rows == 3000 else "isotonic")

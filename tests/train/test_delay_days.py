@@ -26,17 +26,17 @@ def prepared(shop_settings: Settings) -> Settings:
 
 def trained(day: date, settings: Settings, **chosen: object):
     """Train a day with other choices; returns the manifest."""
-    model = settings.model.model_copy(update={"loss": chosen.get("loss", "product"), "hidden": (8,)})
+    model = settings.model.model_copy(update={"age_corrected": chosen.get("age_corrected", False), "hidden": (8,)})
     train = settings.train.model_copy(update={"calibration_share": chosen.get("share", 0.0)})
     own = Settings.model_construct(**{**dict(settings), "model": model, "train": train})
     return CheckpointStore(settings.root).verify(steps.train(day, own)["version"])
 
 
 def test_a_day_trains_with_the_delays_that_were_known_before_and_keeps_them(prepared: Settings):
-    first = trained(DAYS[0], prepared, loss="age_corrected")
+    first = trained(DAYS[0], prepared, age_corrected=True)
     assert set(first["delays"]["shares"]) == {1.0}  # the first day knows of no other
-    trained(DAYS[1], prepared, loss="age_corrected")
-    third = trained(DAYS[2], prepared, loss="age_corrected")
+    trained(DAYS[1], prepared, age_corrected=True)
+    third = trained(DAYS[2], prepared, age_corrected=True)
     known = Records(prepared.root).require(DAYS[2], "relabel")["days"]
     expected = estimate_delays(known, click_window=prepared.labels.click_window)
     assert third["delays"] == {"delays_s": list(expected.delays_s), "shares": list(expected.shares)}
@@ -45,7 +45,7 @@ def test_a_day_trains_with_the_delays_that_were_known_before_and_keeps_them(prep
     delay = samples["converted_at"] - samples["clicked_at"]
     soon, in_a_day = (PRIOR + (delay <= limit).sum() for limit in (timedelta(minutes=30), timedelta(days=1)))
     assert third["delays"]["shares"][1] == pytest.approx(soon / in_a_day)  # the first day's youngest click is a day old
-    again = trained(DAYS[2], prepared, loss="age_corrected")
+    again = trained(DAYS[2], prepared, age_corrected=True)
     assert json.dumps(again) == json.dumps(third)
 
 

@@ -190,13 +190,14 @@ def test_the_manifest_says_what_was_trained_on(make_settings, make_samples):
     assert manifest["settings"] == settings.fingerprint
     assert manifest["base_rates"] == {"ctr": clicks / 700, "cvr": conversions / clicks}
     assert manifest["vocabularies"] == {"user_id": 200, "item_id": 400, "price": 64}
-    assert set(manifest["losses"]) == {"ctr", "ctcvr"}
+    assert set(manifest["losses"]) == {"ctr", "ctcvr", "masked_cvr"}
     assert 0 < manifest["losses"]["ctr"] < 0.7
 
 
 def test_the_masked_term_is_trained_where_the_loss_has_it(make_settings, make_samples):
     settings, samples = make_settings(), make_samples(700)
-    weighted = settings.model_copy(update={"model": settings.model.model_copy(update={"loss": "product_masked"})})
-    plain, masked = train(samples, None, settings), train(samples, None, weighted)
+    product = settings.model_copy(update={"model": settings.model.model_copy(update={"loss": "product"})})
+    plain, masked = train(samples, None, product), train(samples, None, settings)
+    assert set(plain.manifest["losses"]) == {"ctr", "ctcvr"}
     assert set(masked.manifest["losses"]) == {"ctr", "ctcvr", "masked_cvr"}
     assert not torch.equal(plain.model["cvr_tower.0.weight"], masked.model["cvr_tower.0.weight"])

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from components.model.losses import (
-    age_corrected,
-    age_corrected_masked,
     dcmt,
     division,
     escm2_ips,
@@ -21,7 +19,7 @@ from components.model.losses import (
     regression,
     split_kl,
 )
-from components.model.losses.loss import Labels, Logits, Loss, bias_of_rate
+from components.model.losses.loss import KNOWN_SHARE, Labels, Logits, Loss, bias_of_rate
 from components.model_settings import Model
 
 LOSSES: Mapping[str, Loss] = {
@@ -31,8 +29,6 @@ LOSSES: Mapping[str, Loss] = {
     "esm2": esm2.LOSS,
     "split_kl": split_kl.LOSS,
     "division": division.LOSS,
-    "age_corrected": age_corrected.LOSS,
-    "age_corrected_masked": age_corrected_masked.LOSS,
     "escm2_ips": escm2_ips.LOSS,
     "dcmt": dcmt.LOSS,
 }
@@ -48,7 +44,8 @@ def loss_terms(logits: Logits, labels: Labels, options: Model) -> dict[str, Tens
 
 def label_columns(options: Model) -> tuple[str, ...]:
     """Return the columns of the samples that the loss and the regressions learn from, each once."""
-    return tuple(dict.fromkeys([*LOSSES[options.loss].labels, *(head.column for head in options.regressions)]))
+    share = [KNOWN_SHARE] if options.age_corrected else []
+    return tuple(dict.fromkeys([*LOSSES[options.loss].labels, *share, *(head.column for head in options.regressions)]))
 
 
 def initial_biases(labels: Labels, options: Model) -> dict[str, float]:

@@ -16,6 +16,8 @@ from components.model_settings import Model
 
 Logits = Mapping[str, Tensor]
 Labels = Mapping[str, Tensor]
+KNOWN_SHARE = "known_share"
+"""Column of the samples: the share of its conversions that a row's label shows yet."""
 Outcomes = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -26,13 +28,18 @@ class Loss:
     tasks: tuple[str, ...]
     """Names of the towers; `ctr` is one of them, and the first."""
     labels: tuple[str, ...]
-    """Columns that `terms` and `outcomes` read."""
+    """Columns that `terms` and `outcomes` read; with `model.age_corrected` also known_share."""
     outcomes: Callable[[Labels], Outcomes]
     """By task, what its tower predicts and among which impressions, both 0 or 1."""
     terms: Callable[[Logits, Labels, Model], dict[str, Tensor]]
     """Each weighted term of the loss, a mean over all impressions, by name."""
     probabilities: Callable[[Logits], dict[str, Tensor]]
     """pctr, pcvr and pctcvr, where pctcvr is pctr * pcvr."""
+
+
+def known_share(labels: Labels, options: Model) -> Tensor | None:
+    """Return known_share_B where the loss corrects for the age of the labels."""
+    return labels[KNOWN_SHARE] if options.age_corrected else None
 
 
 def bias_of_rate(happened_B: Tensor, among_B: Tensor) -> float:

@@ -45,9 +45,9 @@ bench-day: setup ## the steps of a day beside what bounds them; JSON under ESMM_
 bench-data: setup ## the data layer at 2, 20 and 100 million impressions beside copies and DuckDB, half an hour (IMPRESSIONS=2e6)
 	@python -m tests.benchmarks.data $(if $(IMPRESSIONS),--impressions "$(IMPRESSIONS)")
 
-bench-quality: setup .peers/installed.lock ## our arms and the peers' ESMM, MMoE and PLE on the real sets in DATA=, an hour (SETS= ARMS= SEEDS=)
+bench-quality: setup .peers/installed.lock ## our arms and the peers' ESMM, MMoE and PLE on the real sets in DATA=, an hour (SETS= ARMS= SEEDS= PEERS=no)
 	@[ -n "$(DATA)" ] || { echo "bench-quality: name the folder of the sets: make bench-quality DATA=FOLDER" >&2; exit 2; }
-	@python -m tests.benchmarks.quality "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(ARMS),--arms "$(ARMS)") $(if $(SEEDS),--seeds "$(SEEDS)")
+	@python -m tests.benchmarks.quality "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(ARMS),--arms "$(ARMS)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(filter no,$(PEERS)),--no-peers)
 
 .peers/installed.lock: tests/benchmarks/peers.lock infra/peers.sh
 	@infra/peers.sh

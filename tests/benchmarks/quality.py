@@ -24,7 +24,7 @@ from components.experiment.worlds import Rows
 from components.records import Record, write_text
 from components.settings import Settings, load_settings
 from tests.benchmarks.quality_page import LIBRARIES, markdown
-from tests.benchmarks.quality_rows import SETS, make_rows, settings_of
+from tests.benchmarks.quality_rows import AT_HAND, SETS, make_matrices, make_rows, settings_of
 from tests.benchmarks.quality_scores import Floats, Outcomes, Runs, compare, summarise, with_better_pcvr, with_one_ctr, without_one_ctr
 
 ASKED = "base,aman_10,oversampling_5,unbias,division,esmm_ns,esmm,masked,product_masked,mmoe,ple,shared_bottom"
@@ -68,13 +68,14 @@ def train_peers(rows: Rows, seeds: int) -> None:
         list(pool.map(start, LIBRARIES))
 
 
-def judge(rows: Rows, arms: Sequence[str], seeds: int) -> Record:
+def judge(rows: Rows, arms: Sequence[str], seeds: int, *, peers: bool) -> Record:
     """Return the AUCs of all networks, our arms less ESMM, and ours less the peers'."""
     labels = pl.read_parquet(rows.test, columns=["clicked", "converted"]).cast(pl.Boolean)
     test = Outcomes(labels["clicked"].to_numpy(), labels["converted"].to_numpy())
-    runs = {**_ours(rows, arms, seeds), **_theirs(rows, seeds, test)}
+    runs = {**_ours(rows, arms, seeds), **(_theirs(rows, seeds, test) if peers else {})}
     to_esmm = [(arm, ESMM) for arm in arms if arm != ESMM] if ESMM in arms else []
     beside = [(arm, f"{library}_{model}") for model, ours in COMPARED.items() for arm in ours if arm in arms for library in LIBRARIES]
+    beside = [(arm, other) for arm, other in beside if other in runs]
     return {
         "facts": json.loads(rows.facts.read_text(encoding="utf-8")),
         "auc": summarise(runs, test),
@@ -108,7 +109,7 @@ def _kept(rows: Rows, name: str, seed: int) -> Path:
     return rows.folder / "scores" / f"{name}-{seed}.npy"
 
 
-def main(source: Path, names: Sequence[str], arms: Sequence[str], seeds: int) -> None:
+def main(source: Path, names: Sequence[str], arms: Sequence[str], seeds: int, *, peers: bool) -> None:
     """Make the rows, train, judge and report."""
     home = load_settings().root / "bench"
     found: Record = {}
@@ -118,8 +119,10 @@ def main(source: Path, names: Sequence[str], arms: Sequence[str], seeds: int) ->
         settings = settings_of(SETS[name], source, folder)
         rows = make_rows(SETS[name], settings, folder)
         train_missing(arms, seeds, rows=rows, settings=settings)
-        train_peers(rows, seeds)
-        found[name] = judge(rows, arms, seeds)
+        if peers:
+            make_matrices(rows, settings)
+            train_peers(rows, seeds)
+        found[name] = judge(rows, arms, seeds, peers=peers)
     page = markdown(found, seeds)
     write_text(home / "quality.md", page)
     write_text(home / "quality.json", json.dumps(found, indent=1) + "\n")
@@ -130,10 +133,12 @@ if __name__ == "__main__":
     logging.disable(logging.INFO)
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path, help="the folder of the sets, each a landing zone")
-    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sets", default=",".join(AT_HAND))
     parser.add_argument(
         "--arms", default=ASKED, help="names of components/experiment/arms.py; BASE, the one CTR network, is always among them"
     )
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="ours alone, which no matrix of the set in memory bounds")
     asked = parser.parse_args()
-    main(asked.data, asked.sets.split(","), [arm for arm in find_arms(asked.arms.split(",")) if arm != ORACLE], asked.seeds)
+    arms = [arm for arm in find_arms(asked.arms.split(",")) if arm != ORACLE]
+    main(asked.data, asked.sets.split(","), arms, asked.seeds, peers=asked.peers)

@@ -40,10 +40,13 @@ SETS = {
         LogSet("taobao", date(2017, 11, 25), test=datetime(2017, 12, 2, tzinfo=UTC), last=date(2017, 12, 3)),
         LogSet("trivago", date(2018, 11, 7), test=datetime(2018, 11, 8, 12, tzinfo=UTC), last=date(2018, 11, 8)),
         LogSet("online_ads", date(2020, 4, 1), test=datetime(2020, 4, 7, tzinfo=UTC), last=date(2020, 4, 10)),
+        LogSet("ali_ccp", date(2024, 5, 1), test=datetime(2024, 5, 2, tzinfo=UTC), last=date(2024, 5, 2)),
     )
 }
 """trivago's first day has no features of the day before, so half of its second is trained on too; online_ads, 27 k impressions a day, is
-cut off after ten days."""
+cut off after ten days. ali_ccp is `esmm convert ali-ccp SRC OUT --days 1`, OUT of that name: its training rows are the first day, its test
+rows the second."""
+AT_HAND = ("taobao", "trivago", "online_ads")
 
 
 def settings_of(logs: LogSet, source: Path, folder: Path) -> Settings:
@@ -54,7 +57,7 @@ def settings_of(logs: LogSet, source: Path, folder: Path) -> Settings:
 
 
 def make_rows(logs: LogSet, settings: Settings, folder: Path) -> Rows:
-    """Write train.parquet and test.parquet with labels as the end of the last day knows them, `peers.npz` and `peers.json`.
+    """Write train.parquet and test.parquet with labels as the end of the last day knows them.
 
     What is there already is left. Features are production's: what the day before knew.
     """
@@ -67,12 +70,18 @@ def make_rows(logs: LogSet, settings: Settings, folder: Path) -> Rows:
     end = midnight(logs.last + ONE_DAY)
     for path, first, until in ((rows.train, midnight(logs.first), logs.test), (rows.test, logs.test, end)):
         assembled(logs.last, settings, first=first, end=until).sink_parquet(path)
-    frames = {"train": pl.read_parquet(rows.train), "test": pl.read_parquet(rows.test)}
-    write_matrices(frames, Layout.of(settings.profile), folder)
     counts = (pl.len().alias("rows"), pl.col("clicked", "converted").sum())
-    facts = {name: frame.select(counts).row(0, named=True) for name, frame in frames.items()}
+    parts = {"train": rows.train, "test": rows.test}
+    facts = {name: pl.scan_parquet(path).select(counts).collect().row(0, named=True) for name, path in parts.items()}
     write_text(rows.facts, json.dumps({"first": str(logs.first), "test_from": str(logs.test), "last": str(logs.last), **facts}, indent=1))
     return rows
+
+
+def make_matrices(rows: Rows, settings: Settings) -> None:
+    """Write `peers.npz` and `peers.json`, where they are not there."""
+    if not (rows.folder / "peers.json").exists():
+        frames = {"train": pl.read_parquet(rows.train), "test": pl.read_parquet(rows.test)}
+        write_matrices(frames, Layout.of(settings.profile), rows.folder)
 
 
 def write_matrices(frames: Mapping[str, pl.DataFrame], layout: Layout, folder: Path) -> None:

@@ -100,7 +100,7 @@ def test_arms_are_trained_once_and_base_before_those_that_choose_rows_by_it(rows
 def test_ctcvr_is_judged_with_the_ctr_network_of_base_and_with_the_arms_own(rows, make_settings):
     arms = ["base", "aman_10", "esmm"]
     train_missing(arms, 1, rows=rows, settings=make_settings())
-    found = judge(rows, arms, 1)
+    found = judge(rows, arms, 1, peers=True)
     converted = pl.read_parquet(rows.test)["converted"].to_numpy()
     base, aman, esmm = (np.load(rows.folder / "scores" / f"{arm}-0.npy") for arm in arms)
     for arm, scores in (("base", base), ("aman_10", aman), ("esmm", esmm)):
@@ -109,6 +109,9 @@ def test_ctcvr_is_judged_with_the_ctr_network_of_base_and_with_the_arms_own(rows
     assert found["auc"]["aman_10"]["ctcvr_auc_own"] is found["auc"]["aman_10"]["ctr_auc"] is None
     assert [(one["arm"], one["other"]) for one in found["to_esmm"]] == [("base", "esmm"), ("aman_10", "esmm")]
     assert [(one["arm"], one["other"]) for one in found["to_peers"]] == [("esmm", f"{library}_esmm") for library in LIBRARIES]
+    alone = judge(rows, arms, 1, peers=False)
+    assert alone["to_peers"] == []
+    assert alone["auc"] == {arm: found["auc"][arm] for arm in arms}
 
 
 def test_the_papers_arms_are_asked_for():

@@ -1,5 +1,6 @@
-"""What the models and features are asked for: scores, programs, look-ups, the registry."""
+"""What the models and features are asked for: scores, programs, look-ups, the registry, the chain."""
 
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,32 @@ def models(path: Path | None, as_json: bool) -> None:
 
     found = [asdict(model) for model in registry(load_settings(path)).models()]
     show_tables(found, {("version", "day", "verdict", "aliases", "rolled_back", "reason"): found}, as_json)
+
+
+@esmm.command()
+@click.option("--from", "first", type=Day(), help="First day to judge, the days before it being as they are; the earliest when not given.")
+@click.option("--to", "last", type=Day(), help="Last day; the latest that ran when not given.")
+@shared
+def status(first: date | None, last: date | None, path: Path | None, as_json: bool) -> None:
+    """Say of each day of the chain what was done, what is missing or stale, and which command repairs it.
+
+    Exit status 0 where the chain is whole, 1 where it is not.
+    """
+    from dataclasses import asdict
+
+    from components.status import look
+    from components.steps import registry
+
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last} is before --from {first}")
+    settings = load_settings(path)
+    found = look(settings, lambda: registry(settings).champion(), first=first, last=last)
+    rows = [{**asdict(link), "champion": "yes" if link.champion else ""} for link in found.days]
+    show_tables(asdict(found), {("day", "state", "version", "parent", "verdict", "champion", "why"): rows}, as_json)
+    if not as_json:
+        click.echo("\n".join([*(f"{link.day} {link.why}; run: {link.repair}" for link in found.days if link.repair), found.summary]))
+    if not found.whole:
+        sys.exit(1)
 
 
 @esmm.command()

@@ -32,11 +32,11 @@ def down(path: Path | None, as_json: bool) -> None:
 
 @esmm.command()
 @shared
-def status(path: Path | None, as_json: bool) -> None:
+def services(path: Path | None, as_json: bool) -> None:
     """Say which services run."""
-    from components.services.stack import status as look
+    from components.services.stack import status
 
-    show(look(load_settings(path)), as_json)
+    show(status(load_settings(path)), as_json)
 
 
 @esmm.command()

@@ -67,7 +67,7 @@ class CheckpointStore:
                 self._publish(aside, version)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-            write_text(self._head(day), json.dumps({"day": str(day), "version": version}) + "\n")
+            write_text(self._head(day), _render_head(day, version))
         return version
 
     def load(self, version: str) -> Checkpoint:
@@ -98,11 +98,15 @@ class CheckpointStore:
         """Return the version trained for a day, or None where the day was not trained."""
         path = self._head(day)
         try:
-            version: str = json.loads(path.read_text(encoding="utf-8"))["version"]
+            text = path.read_bytes()
+            version: str = json.loads(text)["version"]
+            whole = _render_head(day, version).encode() == text and version.startswith(f"{day}-")
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: expected a JSON object with a version, found {error}; {_REPAIR}") from None
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise CheckpointError(f"{path}: altered since it was written; {_REPAIR}")
         return version
 
     def days(self) -> list[date]:
@@ -128,6 +132,8 @@ class CheckpointStore:
         """Remove what killed saves left; only under the lock, so never what another save is writing."""
         for leftover in self.folder.glob(f"{_ASIDE}*"):
             shutil.rmtree(leftover)
+        for leftover in (self.folder / "heads").glob(".*"):
+            leftover.unlink()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -157,6 +163,10 @@ def _version(manifest: Mapping[str, Any]) -> str:
     identity = {"files": manifest["files"], "parent": manifest.get("parent"), "settings": manifest.get("settings")}
     content = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return f"{manifest['day']}-{content[:12]}"
+
+
+def _render_head(day: date, version: str) -> str:
+    return json.dumps({"day": str(day), "version": version}) + "\n"
 
 
 def _render(manifest: Manifest) -> str:

@@ -28,6 +28,7 @@ from components.inputs import (
     require_valid,
     require_verdict,
     samples_as_of,
+    samples_version,
     with_scores,
 )
 from components.profile import Kind
@@ -204,9 +205,8 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
     A loss that corrects for young labels gets the delays that `relabel` saw on the earlier days; they are kept in the manifest.
     """
     from components.checkpoints import CheckpointStore
-    from components.model.losses import label_columns
     from components.train.calibration import fine_tune_calibrated
-    from components.train.delay import KNOWN_SHARE, estimate_delays
+    from components.train.delay import estimate_delays
 
     Records(settings.root).require(day, "aggregate")
     require_valid(day, settings)
@@ -215,19 +215,21 @@ def train(day: date, settings: Settings, *, progress: Progress | None = None) ->
         parent = parent_of(day, store, settings)
         first = holdout_start(day - ONE_DAY, settings) if parent else midnight(day)
         end = holdout_start(day, settings)
+        samples = {str(known): samples_version(day, known, settings) for known in sorted({first.date(), day})}
+        features = {table.name: lake.version(table) for table in FEATURES}  # before they are read: a later commit is not trained on
         rows = assembled(day, settings, first=first, end=end)
-        if rows.head(1).collect(engine="streaming").is_empty():
+        if rows.select("impression_id").head(1).collect(engine="streaming").is_empty():
             raise DataError(
                 f"train {day}: expected samples exposed from {first} to the holdout at {end}, found none; begin with a later day"
             )
         learned: Record = {}
-        if KNOWN_SHARE in label_columns(settings.model):
+        if settings.model.age_corrected:
             relabelled = Records(settings.root).require(day, "relabel")
             delays = estimate_delays(relabelled["days"], click_window=settings.labels.click_window)
             rows, learned = rows.with_columns(delays.known_share()), {"delays": asdict(delays)}
         challenger = fine_tune_calibrated(rows, parent, profile=settings.profile, settings=settings, progress=progress)
-        versions = {table.name: lake.version(table) for table in (SAMPLES, *FEATURES)}
-        manifest = {**challenger.manifest, **learned, "day": str(day), "rows_from": first.isoformat(), "table_versions": versions}
+        versions = {"table_versions": {SAMPLES.name: samples[str(day)], **features}, "samples_versions": samples}
+        manifest = {**challenger.manifest, **learned, **versions, "day": str(day), "rows_from": first.isoformat()}
         record["version"] = store.save(day, replace(challenger, manifest=manifest))
         record.update({key: manifest[key] for key in ("rows", "clicks", "conversions", "parent", "rows_from")})
     return record

@@ -1,6 +1,7 @@
 """The checkpoint store: whole or refused by name."""
 
 import json
+import random
 import shutil
 from datetime import date
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_any_flipped_bit_is_refused_by_name(store, name):
             store.load(version)
 
 
+def test_each_of_2000_random_flips_is_refused_by_name(store):
+    """In any file, those of the head included: whoever follows it reads nothing that was altered."""
+    version = store.save(FIRST, checkpoint_of(losses={"ctr": 0.25}))
+    paths = [*(store.folder / version / name for name in FILES), store.folder / "heads" / f"{FIRST}.json"]
+    whole = {path: path.read_bytes() for path in paths}
+    generator = random.Random(5)
+    for path in generator.choices(paths, [len(whole[path]) for path in paths], k=2000):
+        altered = bytearray(whole[path])
+        altered[generator.randrange(len(altered))] ^= 1 << generator.randrange(8)
+        path.write_bytes(altered)
+        with pytest.raises(CheckpointError) as refused:
+            store.load(store.head(FIRST))
+        named = str(refused.value).split(": ")[0]
+        assert named == str(path) or (path == paths[-1] and named.startswith(str(store.folder / "2024-05-01-"))), refused.value
+        path.write_bytes(whole[path])
+    assert store.load(store.head(FIRST)).version == version
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_torn_file_is_refused_by_name(store, name):
     version = store.save(FIRST, checkpoint_of())
@@ -145,12 +164,14 @@ def test_an_interrupted_save_publishes_nothing(store, monkeypatch, stage):
 
 def test_leftovers_of_a_killed_save_are_ignored_and_cleaned_by_the_next(store):
     version = store.save(FIRST, checkpoint_of())
-    leftover = store.folder / ".aside-killed"
+    leftover, head = store.folder / ".aside-killed", store.folder / "heads" / ".2024-05-02.json.killed"
     leftover.mkdir()
     (leftover / "model.safetensors").write_bytes(b"half")
+    head.write_text("half")
     assert (store.days(), store.load(version).version) == ([FIRST], version)
     store.save(SECOND, checkpoint_of(scale=2.0))
     assert not leftover.exists()
+    assert not head.exists()
 
 
 def test_a_torn_head_is_refused_by_name(store):

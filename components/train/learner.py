@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -14,6 +15,7 @@ from components.model.network import Network
 from components.model.restore import restore
 from components.settings import Settings
 from components.train.batches import Labelled
+from components.train.faults import Fault, fault_of_gradients, fault_of_loss, fault_of_parameters, fault_of_table
 from components.train.optimisers import RowwiseAdagrad, adam, adam_state
 
 _ACCUMULATOR = "table.accumulator"
@@ -26,6 +28,7 @@ class Learner:
         """Go on from an optimizer state; an empty one starts afresh."""
         accumulator = optimizer[_ACCUMULATOR].clone() if optimizer else torch.zeros(network.table.numel() // settings.model.embedding_width)
         self.network = network
+        self.parameters = dict(network.named_parameters())
         self.layout = layout
         self.options = settings.model
         self.noise = Generator()
@@ -52,24 +55,36 @@ class Learner:
         logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
         return loss_terms(logits, batch.labels, self.options)
 
-    def step(self, batch: Labelled) -> dict[str, float] | None:
-        """Train on one batch and return the terms of its loss; None, and nothing changed, where the loss is not finite."""
+    def step(self, batch: Labelled) -> dict[str, float] | Fault:
+        """Train on one batch and return the terms of its loss, or what is not finite.
+
+        Where that is the loss or a gradient, nothing has changed; where it is a parameter, the update made it so.
+        """
         touched = self.rows.touched(batch.samples)
         rows_U = torch.from_numpy(touched.rows_U)
-        leaf_UW = self.network.table[rows_U].requires_grad_()
-        terms = self.losses(leaf_UW, replace(batch, samples=touched.samples))
+        leaf_UX = self.network.table[rows_U].requires_grad_()
+        renumbered, noise = replace(batch, samples=touched.samples), self.noise.get_state()
+        terms = self.losses(leaf_UX, renumbered)
         loss = torch.stack(list(terms.values())).sum()
         if not loss.isfinite():
-            return None
+            rerun = partial(self._rerun, noise, leaf_UX, renumbered)
+            return fault_of_loss(self.network, leaf_UX, touched.samples, self.layout, rerun)
         self.adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        if fault := fault_of_gradients(self.parameters, leaf_UX, touched.samples, self.layout):
+            return fault
         self.adam.step()
-        self.adagrad.step(self.network.table, rows_U, leaf_UW)
-        return {name: term.item() for name, term in terms.items()}
+        moved_UX = self.adagrad.step(self.network.table, rows_U, leaf_UX)
+        fault = fault_of_parameters(self.parameters, moved_UX, touched.samples, self.layout)
+        return fault or {name: term.item() for name, term in terms.items()}
 
-    def is_finite(self) -> bool:
-        """Whether every parameter is a finite number."""
-        return all(bool(tensor.isfinite().all()) for tensor in self.network.state_dict().values())
+    def _rerun(self, noise: Tensor, table_RW: Tensor, batch: Labelled) -> None:
+        self.noise.set_state(noise)
+        self.losses(table_RW, batch)
+
+    def unread_fault(self) -> Fault | None:
+        """Return what is not finite in the table, rows that no batch has touched included."""
+        return fault_of_table(self.network.table, self.layout)
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the model's and the optimisers' tensors."""

@@ -1,5 +1,6 @@
 """One pass over a day's rows: chunks in time order, shuffled within, in batches, from a parent's parameters and optimizer state."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 
@@ -16,7 +17,8 @@ from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
-from components.train.batches import columns_to_train, label, labels_of
+from components.train.batches import columns_to_train, label, labels_of, optional_labels
+from components.train.faults import Fault, fault_of_labels
 from components.train.learner import Learner
 from components.train.sampling import check_rate, sampled
 from components.train.tally import Tally
@@ -30,15 +32,16 @@ def fine_tune(
     rows: assembled samples with `clicked` and `converted`, in time order; at most a few chunks of train.chunk_rows are held at once.
     progress: called with the number of rows done so far. The same rows, parent, settings and torch give the same bytes, and days
     trained in several processes, saved between them, the same bytes as in one. The parent is not changed.
-    Raises TrainingDivergedError where the loss or a parameter stops being finite, CheckpointError where the parent does not fit the
-    profile or the network, SettingsError where the network learns from a column that the rows do not have, DataError where there are no
-    rows.
+    Raises TrainingDivergedError where a label, the loss, a gradient or a parameter is not finite, in that step; CheckpointError where the
+    parent does not fit the profile or the network, SettingsError where the network learns from a column that the rows do not have,
+    DataError where there are no rows.
     """
     layout, tally = Layout.of(profile), Tally.after(parent)
     check_rate(parent, settings.train)
     with torch_threads(settings.train.threads):
         columns = columns_to_train(rows, layout, profile, settings.model)
-        chunks = sampled(read_chunks(rows.select(columns), settings.train.chunk_rows), settings.train, first=tally.chunks)
+        stored = tally.reading(read_chunks(rows.select(columns), settings.train.chunk_rows))
+        chunks = sampled(stored, settings.train, first=tally.chunks)
         first = next(chunks, None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
@@ -49,8 +52,8 @@ def fine_tune(
                     progress(done)
         if not tally.rows:
             raise DataError(f"train: expected rows to train on, found that train.negative_rate {settings.train.negative_rate} left none")
-        if not learner.is_finite():
-            raise tally.diverged("a parameter", range(tally.rows))
+        if fault := learner.unread_fault():
+            raise tally.diverged(fault, batches_ahead=0)
     model, optimizer = learner.tensors()
     return Checkpoint(model, optimizer, {**tally.manifest(parent, settings), **describe(learner.layout, settings.model)})
 
@@ -66,12 +69,15 @@ def _train_chunk(learner: Learner, chunk: pl.DataFrame, tally: Tally, settings: 
     shuffled = chunk[generator.permutation(chunk.height)]
     learner.noise.manual_seed(int(generator.integers(2**63)))
     labelled = label(shuffled, learner.layout, settings.model, generator)
-    rows = range(tally.rows, tally.rows + chunk.height)
     batches = -(-chunk.height // settings.train.batch_size)
-    for first, last in pairwise(chunk.height * place // max(batches, 1) for place in range(batches + 1)):
+    bounds = [chunk.height * place // max(batches, 1) for place in range(batches + 1)]
+    if wrong := fault_of_labels(labelled.labels, optional_labels(settings.model)):
+        fault, place = wrong
+        raise tally.diverged(fault, batches_ahead=bisect_right(bounds, place))
+    for first, last in pairwise(bounds):
         losses = learner.step(labelled.slice(first, last))
-        if losses is None:
-            raise tally.diverged("the loss", rows)
+        if isinstance(losses, Fault):
+            raise tally.diverged(losses)
         tally.add_batch(last - first, losses)
         yield tally.rows
     tally.add_chunk(int(labelled.labels["clicked"].sum()), int(labelled.labels["converted"].sum()))

@@ -20,10 +20,10 @@ class RowwiseAdagrad:
         self.learning_rate = learning_rate
 
     @torch.no_grad()
-    def step(self, table_VX: Tensor, rows_U: Tensor, leaf_UX: Tensor) -> None:
+    def step(self, table_VX: Tensor, rows_U: Tensor, leaf_UX: Tensor) -> Tensor:
         """Move the touched rows of the table against the gradient of `leaf`, which holds their values; no other row is read or written.
 
-        X = T * W numbers are in a row.
+        X = T * W numbers are in a row. Returns the rows as they are now, (U, X).
         """
         if leaf_UX.grad is None:
             raise ValueError("leaf: expected a gradient, found none; call backward() first")
@@ -32,7 +32,9 @@ class RowwiseAdagrad:
         accumulated_UT = accumulator_VT[rows_U] + gradient_UTW.square().mean(dim=2)
         accumulator_VT[rows_U] = accumulated_UT
         move_UTW = gradient_UTW * (self.learning_rate / (accumulated_UT.sqrt() + _EPSILON)).unsqueeze(2)
-        table_VX[rows_U] = leaf_UX - move_UTW.flatten(start_dim=1)
+        moved_UX = leaf_UX - move_UTW.flatten(start_dim=1)
+        table_VX[rows_U] = moved_UX
+        return moved_UX
 
 
 def adam(network: nn.Module, learning_rate: float, state: dict[str, Tensor]) -> torch.optim.Adam:

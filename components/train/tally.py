@@ -1,15 +1,18 @@
 """What a call of `fine_tune` has seen: counts and losses, for the manifest and for error messages."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import polars as pl
 import torch
 
 from components.checkpoints import Checkpoint
 from components.errors import TrainingDivergedError
 from components.model.sampling import NEGATIVE_RATE
 from components.settings import Settings
+from components.train.faults import Fault
 
 
 @dataclass
@@ -22,6 +25,8 @@ class Tally:
     clicks: int = 0
     conversions: int = 0
     batches: int = 0
+    read: range = range(0)
+    """The rows last read, in time order, before sampling: those of a chunk."""
     losses: Counter[str] = field(default_factory=Counter)
     """Sums over rows, by term."""
 
@@ -43,11 +48,17 @@ class Tally:
         self.conversions += conversions
         self.chunks += 1
 
-    def diverged(self, what: str, rows: range) -> TrainingDivergedError:
-        """Return the error to raise when `what` is not finite after the batches so far."""
+    def reading(self, chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """Pass chunks on, each when it is asked for, and note which rows of the day it is."""
+        for chunk in chunks:
+            self.read = range(self.read.stop, self.read.stop + chunk.height)
+            yield chunk
+
+    def diverged(self, fault: Fault, *, batches_ahead: int = 1) -> TrainingDivergedError:
+        """Return the error to raise for a fault of the chunk being read, so many batches after those that are counted."""
         return TrainingDivergedError(
-            f"train: batch {self.batches} (rows {rows.start} to {rows.stop}, shuffled): expected finite numbers, found that {what} "
-            "is NaN or infinite; nothing was saved; lower train.learning_rate or train.table_learning_rate, or train from an earlier parent"
+            f"train: batch {self.batches + batches_ahead} (rows {self.read.start} to {self.read.stop}, shuffled), {fault.where}: expected "
+            f"finite numbers, found that {fault.what} is NaN or infinite; nothing was saved; {fault.repair}"
         )
 
     def manifest(self, parent: Checkpoint | None, settings: Settings) -> dict[str, Any]:

@@ -58,8 +58,19 @@ class Nursery:
         )
         self._receive()
 
-    def run(self, home: Path, *commands: list[str], logs: str = "corrected", copies: int = 1, kill_after_s: float | None = None) -> Answer:
-        """Run commands one after the other, in as many processes at once as there are copies; SIGKILL each when its time is up."""
+    def run(
+        self,
+        home: Path,
+        *commands: list[str],
+        logs: str = "corrected",
+        copies: int = 1,
+        kill_after_s: float | None = None,
+        kill_from: str | None = None,
+    ) -> Answer:
+        """Run commands one after the other, in as many processes at once as there are copies; SIGKILL each when its time is up.
+
+        kill_from: a pattern of paths in the home; the time counts from when there is one, else from the start.
+        """
         log = self.raw / "said.log"
         log.unlink(missing_ok=True)
         environment = {
@@ -68,7 +79,8 @@ class Nursery:
             "ESMM_DATA__PROFILE": str(self.raw / "first" / "profile.toml"),
             "ESMM_SETTINGS": "",
         }
-        request = {"commands": commands, "environment": environment, "log": str(log), "copies": copies, "kill_after_s": kill_after_s}
+        request = {"commands": commands, "environment": environment, "log": str(log), "copies": copies}
+        request |= {"kill_after_s": kill_after_s, "kill_from": kill_from}
         assert self.process.stdin
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -113,16 +125,16 @@ def build(nursery: Nursery, folder: Path) -> dict[str, Stage]:
     home, lake, stages = folder / "home", lake_of(folder / "home", nursery.raw), {}
     for day in (FIRST, DAY):
         for step in STEPS:
-            _run_one(nursery, home, step, day, logs="first")
+            run_one(nursery, home, step, day, logs="first")
     for step in STEPS:
         before, old = folder / step, prints(lake)
         shutil.copytree(home, before)
-        seconds = _run_one(nursery, home, step, DAY, logs="corrected")
+        seconds = run_one(nursery, home, step, DAY, logs="corrected")
         stages[step] = Stage(step, before, old, prints(lake), seconds)
     return stages
 
 
-def _run_one(nursery: Nursery, home: Path, step: str, day: date, *, logs: str) -> float:
+def run_one(nursery: Nursery, home: Path, step: str, day: date, *, logs: str) -> float:
     answer = nursery.run(home, [step, str(day)], logs=logs)
     assert answer.statuses == [0], answer.said
     if step == "label":  # validation has tests of its own, and takes longer than the other steps together

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("ingest", "label", "aggregate")
+ROOMS = ("ingest", "label", "aggregate", "train")
 
 
 def import_rooms() -> None:
@@ -51,21 +51,27 @@ def be(commands: list[list[str]], environment: dict[str, str], log: str) -> None
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """Fork the copies, kill each with SIGKILL when its time is up, if it has one, and wait for all."""
-    started, children = time.perf_counter(), []
+    """Fork the copies, kill each with SIGKILL when its time is up, if it has one, and wait for all.
+
+    The time counts from the start, or from when the home has a path that `kill_from` matches.
+    """
+    first = started = time.perf_counter()
+    children = []
     for _ in range(request["copies"]):
         child = os.fork()
         if not child:
             be(request["commands"], request["environment"], request["log"])
         children.append(child)
     for child in children if request["kill_after_s"] is not None else []:
+        ended, home = os.pidfd_open(child), Path(request["environment"]["ESMM_HOME"])
+        while request["kill_from"] and not any(home.glob(request["kill_from"])) and not select.select([ended], [], [], 0.001)[0]:
+            started = time.perf_counter()
         left = started + request["kill_after_s"] - time.perf_counter()
-        ended = os.pidfd_open(child)
         if not select.select([ended], [], [], max(0, left))[0]:
             os.kill(child, signal.SIGKILL)
         os.close(ended)
     statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    return {"statuses": statuses, "seconds": time.perf_counter() - started}
+    return {"statuses": statuses, "seconds": time.perf_counter() - first}
 
 
 if __name__ == "__main__":

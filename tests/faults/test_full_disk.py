@@ -1,41 +1,14 @@
 """A full disk: the step says so, the old or the new day is readable, and with room the rerun gives the bytes of an undisturbed run."""
 
 import shutil
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.homes import DAY, STEPS, Nursery, Stage, judge
-
-SIZE = "size=32m"
-OWN_MOUNTS = ("/usr/bin/unshare", "-rm")
-
-
-@pytest.fixture(scope="module")
-def mounted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder on which this user may mount a tmpfs, in a name space of its own."""
-    folder = tmp_path_factory.mktemp("disk")
-    if not Path(OWN_MOUNTS[0]).exists():
-        pytest.skip(f"no tmpfs may be mounted here: {OWN_MOUNTS[0]} is missing")
-    tried = subprocess.run(
-        [*OWN_MOUNTS, "/bin/mount", "-t", "tmpfs", "-o", SIZE, "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if tried.returncode:
-        pytest.skip(f"no tmpfs may be mounted here: {tried.stderr.strip()}")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def confined(nursery: Nursery, mounted: Path) -> Iterator[Nursery]:
-    """Return a nursery that sees a small disk at that folder."""
-    mount = f'/bin/mount -t tmpfs -o {SIZE} tmpfs "{mounted}" && exec "$@"'
-    confined = Nursery(nursery.raw, within=(*OWN_MOUNTS, "/bin/sh", "-c", mount, "sh"))
-    yield confined
-    confined.close()
 
 
 def fill(stage: Stage, confined: Nursery, mounted: Path, copies: Path, free_kib: Iterable[int]) -> Counter[str]:

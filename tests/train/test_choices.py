@@ -19,7 +19,7 @@ DWELL = {"regressions": [{"name": "dwell", "column": "dwell_s"}]}
 SIZES = {
     "shared_bottom": {"layers": (16,), "hidden": (8,)},
     "mmoe": {"experts": 4, "expert_width": 8, "hidden": (8,)},
-    "ple": {"own_experts": 1, "shared_experts": 1, "expert_width": 8, "hidden": (8,)},
+    "ple": {"levels": 2, "own_experts": 1, "shared_experts": 1, "expert_width": 8, "hidden": (8,)},
     "nfwfm": {"layers": (16,), "hidden": (8,)},
     "dupn": {"sequence": "clicked_items", "user_width": 8, "state_width": 8, "attention_width": 8, "hidden": (8,)},
 }
@@ -180,7 +180,7 @@ def test_a_regression_learns_the_values_that_are_there(make_settings, make_sampl
     scored = score(later.lazy(), checkpoint, profile=settings.profile, settings=settings, heads=("dwell",))
     error = (scored["dwell"] - later["price"] / 2).abs().mean()
     assert error < 0.25  # the mean alone is 1.0 off
-    assert set(checkpoint.manifest["losses"]) == {"ctr", "ctcvr", "dwell"}
+    assert set(checkpoint.manifest["losses"]) == {"ctr", "ctcvr", "masked_cvr", "dwell"}
 
 
 def test_the_manifest_records_the_choices_and_a_parent_of_others_is_refused(make_settings, make_samples):
@@ -188,7 +188,7 @@ def test_the_manifest_records_the_choices_and_a_parent_of_others_is_refused(make
     parent = train(make_samples(100), None, settings)
     recorded = parent.manifest["network"]
     assert [recorded[name] for name in ("bottom", "loss", "levels", "own_experts")] == ["ple", "esm2", 2, 1]
-    with pytest.raises(CheckpointError, match=r"model.bottom was ple, is shared_embedding; model.loss was esm2, is product"):
+    with pytest.raises(CheckpointError, match=r"model.bottom was ple, is shared_embedding; model.loss was esm2, is product_masked"):
         train(make_samples(100), parent, make_settings())
 
 

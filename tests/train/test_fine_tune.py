@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -79,23 +80,34 @@ def test_two_days_saved_between_equal_the_same_two_days_in_one_process(make_sett
     )
 
 
-def test_another_process_gives_the_same_version(make_settings, make_samples, tmp_path):
-    settings, samples = make_settings(), make_samples(700)
-    samples.write_parquet(tmp_path / "samples.parquet")
+def test_two_days_in_a_process_each_give_the_versions_of_both_in_one(make_settings, make_samples, tmp_path):
+    """With a bottom whose gates drop out, positions that do, and a list field."""
+    settings = make_settings(model={"bottom": "mmoe", "mmoe": {"experts": 4, "expert_width": 8, "hidden": (8,)}, "position_tower": True})
+    days = {FIRST: make_samples(700), SECOND: make_samples(500, seed=2)}
     (tmp_path / "settings.json").write_text(settings.model_dump_json(include={"model", "train", "data"}))
     script = f"""
-import json, pathlib, polars
-from datetime import date
+import json, pathlib, sys
+from datetime import date, timedelta
+import polars
 from components.checkpoints import CheckpointStore
 from components.settings import Settings
 from components.train.loop import fine_tune
-home = pathlib.Path({str(tmp_path)!r})
-settings = Settings(**json.loads((home / "settings.json").read_text()))
-checkpoint = fine_tune(polars.scan_parquet(home / "samples.parquet"), None, profile=settings.profile, settings=settings)
-print(CheckpointStore(home / "theirs").save(date(2024, 5, 1), checkpoint))
+home, day = pathlib.Path({str(tmp_path)!r}), date.fromisoformat(sys.argv[1])
+settings, store = Settings(**json.loads((home / "settings.json").read_text())), CheckpointStore(home / "theirs")
+before = store.head(day - timedelta(days=1))
+rows = polars.scan_parquet(home / f"{{day}}.parquet")
+store.save(day, fine_tune(rows, store.load(before) if before else None, profile=settings.profile, settings=settings))
 """
-    theirs = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert theirs.stdout.strip() == CheckpointStore(tmp_path / "ours").save(FIRST, train(samples, None, settings))
+    ours, theirs, parent = CheckpointStore(tmp_path / "ours"), CheckpointStore(tmp_path / "theirs"), None
+    for day, samples in days.items():
+        samples.write_parquet(tmp_path / f"{day}.parquet")
+        subprocess.run([sys.executable, "-c", script, str(day)], check=True, timeout=120)
+        challenger = train(samples, parent, settings)
+        version = ours.save(day, challenger)
+        assert version == theirs.head(day)
+        for file in (ours.folder / version).iterdir():
+            assert file.read_bytes() == (theirs.folder / version / file.name).read_bytes(), file.name
+        parent = replace(challenger, manifest={**challenger.manifest, "version": version})  # not read back
 
 
 def test_rows_that_no_sample_touches_keep_their_bytes_and_the_table_has_no_gradient(make_settings, make_samples):

@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow lint types format bench bench-day bench-data bench-quality up down lock
+.PHONY: help setup demo test test-slow lint types format bench bench-day bench-data bench-quality bench-train up down lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -48,6 +48,9 @@ bench-data: setup ## the data layer at 2, 20 and 100 million impressions beside 
 bench-quality: setup .peers/installed.lock ## our arms and the peers' ESMM, MMoE and PLE on the real sets in DATA=, an hour (SETS= ARMS= SEEDS= PEERS=no)
 	@[ -n "$(DATA)" ] || { echo "bench-quality: name the folder of the sets: make bench-quality DATA=FOLDER" >&2; exit 2; }
 	@python -m tests.benchmarks.quality "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(ARMS),--arms "$(ARMS)") $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(filter no,$(PEERS)),--no-peers)
+
+bench-train: setup .peers/installed.lock ## training beside the peers' ESMM and its dense towers alone, more than an hour (IDS=4.2e6 GROWTH=20e6 ROUNDS=3 QUICK=yes PEERS=no)
+	@python -m tests.benchmarks.train $(if $(IDS),--ids "$(IDS)") $(if $(GROWTH),--growth "$(GROWTH)") $(if $(ROUNDS),--rounds "$(ROUNDS)") $(if $(QUICK),--quick) $(if $(filter no,$(PEERS)),--no-peers)
 
 .peers/installed.lock: tests/benchmarks/peers.lock infra/peers.sh
 	@infra/peers.sh

@@ -19,6 +19,7 @@ Parameters = Mapping[str, nn.Parameter]
 """By name, those of all layers; the table is none of them."""
 _SLOWER = "lower train.learning_rate or train.table_learning_rate, or train from an earlier parent"
 _OLDER = "train from an earlier parent"
+_BLOCK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ def fault_of_parameters(parameters: Parameters, rows_UX: Tensor, samples: Encode
 
 def fault_of_table(table_VX: Tensor, layout: Layout) -> Fault | None:
     """Return the first row of the whole table that is not finite, touched or not."""
-    wrong_V = ~table_VX.isfinite().all(dim=1)
-    if not wrong_V.any():
+    blocks = ((first, table_VX[first : first + _BLOCK_ROWS].isfinite().all(dim=1)) for first in range(0, len(table_VX), _BLOCK_ROWS))
+    row = next((first + int(whole_V.int().argmin()) for first, whole_V in blocks if not whole_V.all()), None)
+    if row is None:
         return None
-    row = int(wrong_V.int().argmax())
     name = max((name for name, first in layout.offsets.items() if first <= row), key=lambda name: layout.offsets[name])
     return Fault("a parameter", f"row {row - layout.offsets[name]} of table {name}, which no batch read", _OLDER)
 

@@ -20,6 +20,7 @@ from components.errors import SettingsError
 from components.model.export import PROBABILITIES
 
 _PACKAGES = ("onnx", "onnxscript")
+_TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnxscript", "onnx_ir")
 
 
 def to_onnx(program: ExportedProgram, told: Manifest) -> tuple[ONNXProgram, Manifest]:
@@ -49,13 +50,15 @@ def _searchsorted(sorted_K: Tensor, x_B: Tensor) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what torch says of itself: that there is no torchvision, and that it calls what it deprecates."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
+    """Leave out what the libraries say of their own work: each rewrite, that there is no torchvision, calls of what is deprecated."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="`isinstance\\(treespec, LeafSpec\\)` is deprecated", category=FutureWarning)
             yield
     finally:
-        registration.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from components.experiment.arms import ARMS, ESMM, ORACLE
 from components.experiment.plots import GREY, MARKERS, SHOWN
 from components.experiment.summary import CONFIDENCE
-from components.experiment.tables import difference, spread
+from components.experiment.tables import difference, grid, spread
 from components.experiment.worlds import Size
 from components.records import Record, write_text
 
@@ -41,7 +41,7 @@ def _page(points: pl.DataFrame, size: Size) -> str:
             lines.append([ARMS[arm].title, *(spread(100, 2)(cells[arm, share]) for share in shares)])
             if cells[arm, shares[0]]["difference"] is not None and arm not in (ESMM, ORACLE):
                 lines.append([f"{ARMS[arm].title} less ESMM", *(difference(cells[arm, share]) for share in shares)])
-        parts += [f"## {title}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
+        parts += [f"## {title}", grid(lines)]
     return "\n\n".join(parts) + "\n"
 
 

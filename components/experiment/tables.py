@@ -100,6 +100,11 @@ def _table(summary: pl.DataFrame, metrics: Mapping[str, str], cell: Cell) -> str
     arms = [arm for arm in ARMS if any(row == arm for row, _ in cells)]
     lines = [["arm", *metrics.values()], ["---"] * (len(metrics) + 1)]
     lines += [[ARMS[arm].title, *(cells.get((arm, metric), NONE) for metric in metrics)] for arm in arms]
+    return grid(lines)
+
+
+def grid(lines: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown: its head, its rule, its rows."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -1,4 +1,6 @@
-"""What is not finite, and where: a label, a field's embeddings, a layer. Looked for once training has failed; steps do not pay for it.
+"""What is not finite, and where: a label, a field's embeddings, a layer.
+
+A step pays for one norm and some sums; the culprit is looked for once they fail.
 
 Letters: B samples, U distinct rows of a batch, X numbers in a row, S single fields, L list fields, F = S + L, E list entries.
 """

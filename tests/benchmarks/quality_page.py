@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from components.experiment.arms import ARMS
 from components.experiment.summary import CONFIDENCE
+from components.experiment.tables import grid
 from components.records import Record
 from tests.benchmarks.quality_scores import METRICS
 
@@ -60,4 +61,4 @@ def _title(name: str) -> str:
 
 def _table(first: str, metrics: Mapping[str, str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[first, *metrics.values()], ["---"] * (len(metrics) + 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return grid(lines)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.auc import Difference, auc_difference, placements
+from components.experiment.tables import grid
 from tests.benchmarks.train_rows import FIELDS, LIST_LENGTH, LISTS, SHAPES
 from tests.benchmarks.train_sizes import Sizes
 
@@ -131,4 +132,4 @@ def markdown(rows: list[Row], sizes: Sizes) -> str:
         met = {True: "yes", False: "NO", None: ""}[row["met"]]
         lines.append([row["name"], f"{row['value']:.4g}", row["unit"], row["goal"] or "", met, row["against"]])
     facts = f"{FIELDS} id fields, {sizes.ids:,} ids; {sizes.rows:,} rows, {sizes.list_rows:,} with {len(LISTS)} lists of {LIST_LENGTH}"
-    return f"# Training\n\n{facts}; medians of {sizes.rounds}.\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return f"# Training\n\n{facts}; medians of {sizes.rounds}.\n\n" + grid(lines) + "\n"

@@ -4,7 +4,8 @@ Keyed on `ds` (or the `day` parameter of a manual run), never on the data interv
 manual runs. Airflow's order is an optimisation; each step finds its inputs by day and refuses when they are missing.
 
 With `work.buckets` above 1, label, relabel and aggregate are shared: mapped tasks before each do a user bucket's part, on whatever machine,
-and the step commits what they have made. The number is read when the DAG is parsed.
+and the step commits what they have made. With `train.where` kubeflow, `train` submits a TrainJob and waits for it. Both settings are
+read when the DAG is parsed.
 
 `arrived` looks every five minutes whether the day's logs are all there, and fails at once, without a retry, where they are not and
 `ingest.deadline` has passed.
@@ -24,6 +25,7 @@ ON_BAD_DATA_FAIL = ExceptionRetryPolicy(
     rules=[RetryRule(exception=f"components.errors.{name}", action=RetryAction.FAIL) for name in ("DataError", "SettingsError")]
 )
 IN_ORDER = {"depends_on_past": True, "ignore_first_depends_on_past": True}
+TRAINER = {"pool": "trainer", **IN_ORDER}
 WAITING = {"mode": "reschedule", "poke_interval": timedelta(minutes=5)}  # takes no slot between two looks
 
 
@@ -90,9 +92,18 @@ def publish(day: str) -> None:
     run_step("publish", day)
 
 
-@task(pool="trainer", **IN_ORDER)
+@task(**TRAINER)
 def train(day: str) -> None:
     run_step("train", day)
+
+
+def trained(day: str, *, where: str) -> object:
+    """Draw `train` as a step of this task, or as a job of a cluster's that this task waits for."""
+    if where == "local":
+        return train(day)
+    from components.kubeflow.operator import TrainJobOperator
+
+    return TrainJobOperator(task_id="train", day=day, **TRAINER)
 
 
 @task(wait_for_downstream=True, ignore_first_depends_on_past=True)  # the verdict on D-1 decides the champion that D is compared with
@@ -117,7 +128,8 @@ def promote(day: str) -> None:
 )
 def esmm_daily() -> None:
     """Draw the day."""
-    buckets = range(load_settings().work.buckets)
+    settings = load_settings()
+    buckets = range(settings.work.buckets)
     shared: dict[str, list[object]] = {"label": [], "relabel": [], "aggregate": []}
     if len(buckets) > 1:
         for step in ("label", "relabel"):
@@ -138,7 +150,7 @@ def esmm_daily() -> None:
         features,
     )
     features >> publish(DAY)
-    features >> train(DAY) >> evaluate(DAY) >> promote(DAY)
+    features >> trained(DAY, where=settings.train.where) >> evaluate(DAY) >> promote(DAY)
 
 
 esmm_daily()

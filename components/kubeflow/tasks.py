@@ -1,12 +1,11 @@
 """Each step as a KFP component. Only a body's source text is shipped, so it imports what it uses and holds no logic."""
 # mypy: disable-error-code="misc, untyped-decorator, arg-type"
 
-import os
-
 from kfp import dsl
 
-IMAGE = os.environ.get("ESMM_IMAGE", "esmm-pipeline:latest")
-step = dsl.component(base_image=IMAGE, install_kfp_package=False)  # the image holds kfp and this library
+from components.settings import load_settings
+
+step = dsl.component(base_image=load_settings().kubeflow.image, install_kfp_package=False)  # the image holds kfp and this library
 
 
 @step

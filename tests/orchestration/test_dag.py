@@ -41,7 +41,8 @@ started = time.process_time()
 sys.path.insert(0, sys.argv[1])
 import esmm_daily
 seconds = time.process_time() - started
-heavy = {"polars", "torch", "feast", "mlflow", "great_expectations", "kfp", "pandas", "pyarrow"} & (set(sys.modules) - before)
+never = {"polars", "torch", "httpx", "kubernetes", "feast", "mlflow", "great_expectations", "kfp", "pandas", "pyarrow"}
+heavy = never & (set(sys.modules) - before)
 from airflow.sdk.definitions.dag import DAG
 found = esmm_daily.esmm_daily()
 tasks = {
@@ -53,6 +54,7 @@ tasks = {
         "pool": task.pool,
         "retries": task.retries,
         "mapped": task.is_mapped,
+        "operator": task.task_type,
     }
     for task in found.tasks
 }
@@ -73,16 +75,16 @@ print(json.dumps({"seconds": seconds, "heavy": sorted(heavy), "tasks": tasks, "t
 
 @pytest.fixture(scope="module")
 def dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return read_dag(tmp_path_factory.mktemp("airflow"), buckets=1)
+    return read_dag(tmp_path_factory.mktemp("airflow"))
 
 
 @pytest.fixture(scope="module")
 def shared_dag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return read_dag(tmp_path_factory.mktemp("airflow"), buckets=4)
+    return read_dag(tmp_path_factory.mktemp("airflow"), ESMM_WORK__BUCKETS="4")
 
 
-def read_dag(home: Path, *, buckets: int) -> dict[str, Any]:
-    own = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "ESMM_WORK__BUCKETS": str(buckets)}
+def read_dag(home: Path, **given: str) -> dict[str, Any]:
+    own = {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **given}
     run = subprocess.run(
         [sys.executable, "-c", READ_DAG, str(REPOSITORY / "dags")],
         env={**os.environ, **own},
@@ -126,6 +128,14 @@ def test_preparation_is_free_and_features_training_and_verdicts_go_in_day_order(
 def test_training_and_publishing_have_a_pool_of_their_own(dag: dict[str, Any]) -> None:
     pools = {name: task["pool"] for name, task in dag["tasks"].items() if task["pool"] != "default_pool"}
     assert pools == {"train": "trainer", "publish": "publish"}
+
+
+def test_training_on_kubeflow_stands_where_training_stands_and_costs_no_more_to_import(dag: dict[str, Any], tmp_path: Path) -> None:
+    remote = read_dag(tmp_path, ESMM_TRAIN__WHERE="kubeflow")
+    expected = {**dag["tasks"], "train": {**dag["tasks"]["train"], "operator": "TrainJobOperator"}}
+    assert remote["tasks"] == expected != dag["tasks"]
+    assert remote["heavy"] == []
+    assert remote["seconds"] < 1.0
 
 
 def test_validation_is_never_retried_and_ingest_is_mapped(dag: dict[str, Any]) -> None:

@@ -54,3 +54,7 @@ class RegistryError(DataError):
 
 class ServiceError(Exception):
     """A server cannot be started or reached; the message names its log or setting. Trying again may help."""
+
+
+class RankLostError(ServiceError):
+    """Another rank of `esmm train` under torchrun has ended or does not answer; nothing was saved."""

@@ -16,5 +16,5 @@ lock() { # what the lock is of, the lock, what is resolved ...
     grep -vE '^# (Exact versions|The following packages|torch|nvidia)' .venv/new.lock; } >"$target"
 }
 
-lock "the project installs" requirements.lock pyproject.toml --extra onnx --extra dev
+lock "the project installs" requirements.lock pyproject.toml --extra onnx --extra distributed --extra dev
 lock "the quality benchmark's peers need" tests/benchmarks/peers.lock tests/benchmarks/peers.in

@@ -41,8 +41,8 @@ def experiment(
     under `out`. Returns the files written. Raises SettingsError for an arm or a world that there is not, before anything is made.
     """
     names = find_arms(arms)
-    _require_world(size.world)
-    rows = make_world(size, out / "worlds" / size.key, settings, _counter(progress, f"world {size.key}", parts_of(size)))
+    require_world(size.world)
+    rows = make_world(size, out / "worlds" / size.key, settings, counter(progress, f"world {size.key}", parts_of(size)))
     jobs = [(arm, seed) for arm in names for seed in range(seeds)]
     summaries = {}
     for share in sorted(set(shares)):
@@ -56,7 +56,8 @@ def experiment(
     return {**written, **(write_curve(out, size, summaries) if len(summaries) > 1 else {})}
 
 
-def _require_world(name: str) -> None:
+def require_world(name: str) -> None:
+    """Raise SettingsError for a world that there is not."""
     try:
         find_world(name)
     except ValueError as error:
@@ -66,13 +67,13 @@ def _require_world(name: str) -> None:
 def _run_missing(jobs: Sequence[Job], plan: Plan, progress: Progress) -> None:
     """Do the runs that are not there: BASE first, whose click network the others are judged with."""
     missing = [job for job in jobs if not plan.finished(*job)]
-    done = _counter(progress, "runs", len(jobs), first=len(jobs) - len(missing))
+    done = counter(progress, "runs", len(jobs), first=len(jobs) - len(missing))
     for part in base_first(missing):
         for arm, seed in each(partial(run, plan=plan), part):
             done(f"{arm} {seed}")
 
 
-def _counter(progress: Progress, name: str, total: int, first: int = 0) -> Callable[[str], None]:
+def counter(progress: Progress, name: str, total: int, first: int = 0) -> Callable[[str], None]:
     """Return what counts parts, the first of which are done already."""
     done = first
     progress(name, done, total)

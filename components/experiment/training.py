@@ -17,8 +17,8 @@ Scorer = Callable[[pl.LazyFrame], pl.DataFrame]
 
 
 def arm_settings(settings: Settings, arm: Arm, seed: int) -> Settings:
-    """Return the settings of a run: the arm's network and training, the seed, one thread."""
-    model = Model.model_validate({**settings.model.model_dump(), **arm.model})
+    """Return the settings of a run: the arm's network and training, the seed, one thread; labels as they are, unless the arm corrects."""
+    model = Model.model_validate({**settings.model.model_dump(), "age_corrected": False, **arm.model})
     train = Train.model_validate({**settings.train.model_dump(), **arm.train, "seed": seed, "threads": 1})
     return altered(settings, model=model, train=train)
 

@@ -6,7 +6,7 @@ the row has them, young, with `known_share`; and `final_*`, the truth's, when ev
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -27,7 +27,8 @@ LABELS = ("clicked", "acted", "converted")
 TRUTHS = ("pctr", "pctr_examined", "pcvr", "pcvr_clicked")
 """Probabilities of the truth, `true_*` in the rows."""
 _OUTCOMES = ("relevant", "converts_if_clicked")
-_STEPS = ("ingest", "label", "validate", "relabel", "aggregate")
+STEPS = ("ingest", "label", "validate", "relabel", "aggregate")
+"""What a day goes through before it is trained on."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Size:
     def key(self) -> str:
         """Name of its folder."""
         return f"{self.world}-{self.impressions_per_day}x{self.days}-{self.seed}"
+
+    @property
+    def first(self) -> date:
+        """The first day of every world."""
+        return START
 
     @property
     def last(self) -> date:
@@ -97,21 +103,14 @@ def make_world(size: Size, folder: Path, settings: Settings, progress: Callable[
 
     progress: called with the name of each part that is done, `parts_of` times.
     """
-    from components import steps
-    from components.simulate.world import simulate
-
     rows = Rows(folder)
     if rows.facts.exists():
         return rows
     shutil.rmtree(folder, ignore_errors=True)  # what a killed run left
-    raw, counts = folder / "raw", {"impressions_per_day": size.impressions_per_day, "seed": size.seed}
-    simulate(raw, start=START, days=size.days, world=size.world, truth=folder / "truth", **counts)
+    simulate_days(size, folder)
     progress("simulate")
     own = world_settings(folder, settings)
-    for day in (START + number * ONE_DAY for number in range(size.days)):
-        for step in _STEPS:
-            getattr(steps, step)(day, own)
-            progress(f"{step} {day}")
+    run_steps([START + number * ONE_DAY for number in range(size.days)], own, progress)
     facts = {**asdict(size), **_join_truth(rows, size, own)}
     progress("join the truth")
     write_text(rows.facts, json.dumps(facts, indent=1) + "\n")
@@ -120,12 +119,30 @@ def make_world(size: Size, folder: Path, settings: Settings, progress: Callable[
 
 def parts_of(size: Size) -> int:
     """Return how many parts the making of a world has."""
-    return 2 + size.days * len(_STEPS)
+    return 2 + size.days * len(STEPS)
+
+
+def simulate_days(size: Size, folder: Path) -> None:
+    """Write a world's logs and its truth into a folder."""
+    from components.simulate.world import simulate
+
+    counts = {"impressions_per_day": size.impressions_per_day, "seed": size.seed}
+    simulate(folder / "raw", start=size.first, days=size.days, world=size.world, truth=folder / "truth", **counts)
+
+
+def run_steps(days: Sequence[date], settings: Settings, progress: Callable[[str], None]) -> None:
+    """Take days through the pipeline's steps before training; progress: called with the name of each that is done."""
+    from components import steps
+
+    for day in days:
+        for step in STEPS:
+            getattr(steps, step)(day, settings)
+            progress(f"{step} {day}")
 
 
 def _join_truth(rows: Rows, size: Size, settings: Settings) -> dict[str, Any]:
     """Write the three files; return what they hold."""
-    known = _told(pl.scan_parquet(rows.folder / "truth" / "day=*" / "*.parquet"))
+    known = told(pl.scan_parquet(rows.folder / "truth" / "day=*" / "*.parquet"))
     runs = pl.concat(_trained_on(START + number * ONE_DAY, size, settings) for number in range(size.days - 1))
     test = _as_labelled(size.last, settings, first=midnight(size.last), end=midnight(size.last + ONE_DAY))
     for part, path in ((runs, rows.train), (test, rows.test)):
@@ -148,7 +165,8 @@ def _as_labelled(day: date, settings: Settings, *, first: datetime, end: datetim
     return assembled(day, settings, first=first, end=end).with_columns(delays.known_share())
 
 
-def _told(truth: pl.LazyFrame) -> pl.LazyFrame:
+def told(truth: pl.LazyFrame) -> pl.LazyFrame:
+    """Return what the truth's rows are joined with: impression_id, `true_*`, what would have happened, and `final_*`."""
     rates = [pl.col(name).cast(pl.Float64).alias(f"true_{name}") for name in TRUTHS]
     return truth.select("impression_id", *rates, *_OUTCOMES, *(pl.col(name).alias(f"final_{name}") for name in LABELS))
 
@@ -159,8 +177,8 @@ def _pairs(rows: Rows, size: Size, settings: Settings) -> pl.LazyFrame:
 
     lake, eve = open_lake(settings), size.last - ONE_DAY
     rates = [pl.col(name).cast(pl.Float64).alias(f"true_{name}") for name in TRUTHS if name != "pctr"]
-    told = pl.scan_parquet(rows.folder / "truth" / "pairs" / f"day={size.last}" / "*.parquet")
-    renamed = told.with_columns(*rates, day=pl.lit(size.last)).drop(*(name for name in TRUTHS if name != "pctr"))
+    pairs = pl.scan_parquet(rows.folder / "truth" / "pairs" / f"day={size.last}" / "*.parquet")
+    renamed = pairs.with_columns(*rates, day=pl.lit(size.last)).drop(*(name for name in TRUTHS if name != "pctr"))
     return assemble(renamed, {table: lake.scan(table, eve) for table in FEATURES}, category=settings.profile.category)
 
 

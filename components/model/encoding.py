@@ -4,24 +4,38 @@ Every vocabulary owns a run of rows; its first row is the missing value. Letters
 L list fields, E list entries in all, F entries of one field.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from components.errors import DataError, SettingsError
+from components.errors import DataError
 from components.model.bucketing import bucket, bucket_between
-from components.model.hashing import hash_crosses, hash_ids, look_up
+from components.model.columns import EXPOSED, check_columns
+from components.model.hashing import Hashed, hash_distinct, hash_tuples, look_up
+from components.model.identity import UNKNOWN, KnownIds
+from components.model.lists import entries, interleave, spread
 from components.model_fields import ModelField, Side
 from components.profile import Profile
 
 Ids = NDArray[np.int64]
-_EXPOSED = "exposed_at"
-"""The column that ages are relative to."""
+NO_IDS: Mapping[str, KnownIds] = MappingProxyType({})
+"""For a layout without exact vocabularies."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a hashed table was when it was new: its ids are hashed by that for good."""
+
+    vocabulary: str
+    """Its name now."""
+    name: str
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -32,8 +46,12 @@ class Layout:
     """Of both sides, for one side's may share a table or be a part of what is of the other's."""
     vocabularies: dict[str, int]
     """Embedding tables, name -> number of rows, in the order in which they are concatenated."""
+    pool: int = 0
+    """Rows behind those, for the ids of exact vocabularies."""
     sides: frozenset[Side] = frozenset({"item", "user"})
     """Whose fields are encoded."""
+    origins: tuple[Origin, ...] = ()
+    """Of the tables that have been renamed or resized since they were new."""
 
     @classmethod
     def of(cls, profile: Profile) -> "Layout":
@@ -69,6 +87,11 @@ class Layout:
         """The fields of both sides, by name."""
         return {field.name: field for field in self.fields}
 
+    def origin(self, vocabulary: str) -> Origin:
+        """Return what a table was when it was new."""
+        as_it_is = Origin(vocabulary, vocabulary, self.vocabularies[vocabulary])
+        return next((origin for origin in self.origins if origin.vocabulary == vocabulary), as_it_is)
+
     def sources(self, field: ModelField) -> list[str]:
         """Return the columns that a field reads: one, or those of a cross's parts."""
         return [self.named[part].source for part in field.of] or [field.source]
@@ -78,15 +101,25 @@ class Layout:
         """First row of each vocabulary in the concatenated table."""
         return dict(zip(self.vocabularies, accumulate(self.vocabularies.values(), initial=0), strict=False))
 
+    @cached_property
+    def exact(self) -> tuple[ModelField, ...]:
+        """The fields that own an exact vocabulary, of both sides."""
+        return tuple(field for field in self.fields if field.exact and field.name in self.vocabularies)
+
+    @cached_property
+    def pool_from(self) -> int:
+        """First row of the pool in the concatenated table."""
+        return sum(self.vocabularies.values())
+
     @property
     def rows(self) -> int:
         """Rows of the concatenated table."""
-        return sum(self.vocabularies.values())
+        return self.pool_from + self.pool
 
     @property
     def columns(self) -> list[str]:
         """Columns of the samples that the encoded fields read, each once."""
-        instants = [_EXPOSED] if any(field.ages for field in self.lists) else []
+        instants = [EXPOSED] if any(field.ages for field in self.lists) else []
         fields = (field for field in self.fields if field.side in self.sides)
         return list(dict.fromkeys([*(source for field in fields for source in self.sources(field)), *instants]))
 
@@ -110,32 +143,86 @@ class Encoded:
         offsets = self.offsets_NL[first * lists : last * lists + 1]
         return Encoded(self.ids_NS[first:last], self.values_E[offsets[0] : offsets[-1]], offsets - offsets[0])
 
+    def ordered(self, order_N: Ids) -> "Encoded":
+        """Return the samples in another order."""
+        lists = (len(self.offsets_NL) - 1) // max(len(self), 1)
+        runs = np.diff(self.offsets_NL), self.offsets_NL[:-1]
+        lengths_NL, starts_NL = (values.reshape(len(self), lists)[order_N].ravel() for values in runs)
+        offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
+        places_E = np.repeat(starts_NL - offsets_NL[:-1], lengths_NL) + np.arange(offsets_NL[-1])
+        return Encoded(self.ids_NS[order_N], self.values_E[places_E], offsets_NL)
 
-def encode(samples: pl.DataFrame, layout: Layout) -> Encoded:
-    """Encode assembled samples, in their order; raises SettingsError for a field whose column is absent or of the wrong kind."""
+
+@dataclass(frozen=True)
+class Read:
+    """Samples whose ids are hashed and have no rows yet."""
+
+    height: int
+    columns: dict[str, Hashed | Ids]
+    """By field, in the layout's order: ids by their hashes, buckets and declared values as rows of their own table."""
+    lengths: tuple[Ids, ...]
+    """Entries of each sample, by list field."""
+
+    def hashed(self) -> Iterator[tuple[str, Hashed]]:
+        """Yield the fields whose ids are hashed."""
+        return ((name, column) for name, column in self.columns.items() if isinstance(column, Hashed))
+
+
+def encode(samples: pl.DataFrame, layout: Layout, known: Mapping[str, KnownIds] = NO_IDS) -> Encoded:
+    """Encode assembled samples, in their order; raises SettingsError for a field whose column is absent or of the wrong kind.
+
+    known: the ids that have a row, for each exact vocabulary.
+    """
+    return number(read(samples, layout), layout, known)
+
+
+def read(samples: pl.DataFrame, layout: Layout) -> Read:
+    """Hash the ids of assembled samples and bucket their numbers; raises as `encode` does."""
     check_columns(samples, layout)
+    lists = {field.name: _read_list(samples, field, layout) for field in layout.lists}
+    singles = {field.name: _read_single(samples, field, layout) for field in layout.singles}
+    columns = {**singles, **{name: column for name, (column, _) in lists.items()}}
+    return Read(samples.height, columns, tuple(lengths for _, lengths in lists.values()))
+
+
+def number(samples: Read, layout: Layout, known: Mapping[str, KnownIds]) -> Encoded:
+    """Give samples that were read the rows of the concatenated table."""
     ids_NS = np.empty((samples.height, len(layout.singles)), np.int64)
     for place, field in enumerate(layout.singles):
-        ids_NS[:, place] = _encode_single(samples, field, layout) + layout.offsets[field.vocabulary]
-    return Encoded(ids_NS, *_interleave([_encode_list(samples, field, layout) for field in layout.lists]))
+        ids_NS[:, place] = _numbered(samples.columns[field.name], field, layout, known)
+    lists = [_numbered(samples.columns[field.name], field, layout, known) for field in layout.lists]
+    return Encoded(ids_NS, *interleave(list(zip(lists, samples.lengths, strict=True))))
 
 
-def _encode_single(samples: pl.DataFrame, field: ModelField, layout: Layout) -> Ids:
-    """Return a field's rows in its own table."""
+def _numbered(column: Hashed | Ids, field: ModelField, layout: Layout, known: Mapping[str, KnownIds]) -> Ids:
+    """Return a field's rows of the concatenated table."""
+    missing = layout.offsets[field.vocabulary]
+    if isinstance(column, Hashed):
+        return column.spread(table_rows(column, field, layout, known), missing)
+    return column + missing
+
+
+def table_rows(column: Hashed, field: ModelField, layout: Layout, known: Mapping[str, KnownIds]) -> Ids:
+    """Return row_D of a field's hashes in the concatenated table: of an exact vocabulary those of the known ids, and that of all others."""
+    first = layout.offsets[field.vocabulary]
+    if not layout.named[field.vocabulary].exact:
+        return column.rows(layout.vocabularies[field.vocabulary], layout.origin(field.vocabulary).rows) + first
+    found_D = known[field.vocabulary].find(column.hashes_D)
+    return np.where(found_D < 0, first + UNKNOWN, layout.pool_from + found_D)
+
+
+def _read_single(samples: pl.DataFrame, field: ModelField, layout: Layout) -> Hashed | Ids:
     if field.kind == "number":
         return _numbers(samples[field.source], field, layout)
     if field.kind == "cross":
-        parts = [samples[source].cast(pl.String) for source in layout.sources(field)]
-        return hash_crosses(parts, table=field.vocabulary, rows=layout.vocabularies[field.vocabulary])
+        return hash_tuples([samples[source] for source in layout.sources(field)], table=layout.origin(field.vocabulary).name)
     return _ids(samples[field.source], field, layout)
 
 
-def _ids(ids: pl.Series, field: ModelField, layout: Layout) -> Ids:
-    """Return the ids' rows in their table: those of the values that its owner declares, else hashed."""
-    texts, values = ids.cast(pl.String), layout.named[field.vocabulary].values
-    if values:
-        return look_up(texts, values)
-    return hash_ids(texts, table=field.vocabulary, rows=layout.vocabularies[field.vocabulary])
+def _ids(ids: pl.Series, field: ModelField, layout: Layout) -> Hashed | Ids:
+    """Return ids by their hashes or, where the owner of their table declares values, as rows of it."""
+    values = layout.named[field.vocabulary].values
+    return look_up(ids.cast(pl.String), values) if values else hash_distinct(ids, table=layout.origin(field.vocabulary).name)
 
 
 def _numbers(numbers: pl.Series, field: ModelField, layout: Layout) -> Ids:
@@ -144,30 +231,28 @@ def _numbers(numbers: pl.Series, field: ModelField, layout: Layout) -> Ids:
     return bucket(numbers, field.scale, layout.vocabularies[field.vocabulary])
 
 
-def _encode_list(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
+def _read_list(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Hashed | Ids, Ids]:
     """Return a list field's entries, all samples' after one another, and the number of each sample; null entries are padding."""
     if field.beside or field.ages:
-        return _encode_properties(samples, field, layout)
-    kept = _entries(samples[field.source], field).list.head(field.length).list.drop_nulls()
-    lengths_N = kept.list.len().fill_null(0).cast(pl.Int64).to_numpy()
-    values_E = _ids(kept.explode().drop_nulls(), field, layout)
-    if field.fill:
-        values_E, lengths_N = np.insert(values_E, np.cumsum(lengths_N)[lengths_N == 0], 0), np.maximum(lengths_N, 1)
-    return values_E + layout.offsets[field.vocabulary], lengths_N
+        return _read_properties(samples, field, layout)
+    found, lengths_N = entries(samples[field.source], length=field.length, separator=field.separator)
+    column = _ids(found, field, layout)
+    return (_filled(column, lengths_N), np.maximum(lengths_N, 1)) if field.fill else (column, lengths_N)
 
 
-def _entries(column: pl.Series, field: ModelField) -> pl.Series:
-    """Return the lists of a column of lists, or those that a column of text spells."""
-    if not field.separator:
-        return column.cast(pl.List(pl.String))
-    return column.str.split(field.separator).list.eval(pl.element().filter(pl.element() != ""))
+def _filled(column: Hashed | Ids, lengths_N: Ids) -> Hashed | Ids:
+    """Put a missing entry into each list that has none."""
+    places = np.cumsum(lengths_N)[lengths_N == 0]
+    if isinstance(column, Hashed):
+        return replace(column, which_N=np.insert(column.which_N, places, -1))
+    return np.insert(column, places, 0)
 
 
-def _encode_properties(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Ids, Ids]:
-    """Encode a list of properties: padding is where the list that it is beside (or, beside none, it itself) has null entries."""
+def _read_properties(samples: pl.DataFrame, field: ModelField, layout: Layout) -> tuple[Hashed | Ids, Ids]:
+    """Read a list of properties: padding is where the list that it is beside (or, beside none, it itself) has null entries."""
     base = next((other for other in layout.lists if other.name == field.beside), field)
-    keys, owners = _spread(samples[base.source], base.length)
-    values, their_owners = _spread(samples[field.source], base.length)
+    keys, owners = spread(samples[base.source], base.length)
+    values, their_owners = spread(samples[field.source], base.length)
     if not owners.equals(their_owners):
         raise DataError(
             f"field {field.name}: expected lists in {field.source} as long as those in {base.source}, found others; "
@@ -175,51 +260,8 @@ def _encode_properties(samples: pl.DataFrame, field: ModelField, layout: Layout)
         )
     kept = keys.is_not_null()
     owners, values = owners.filter(kept), values.filter(kept)
-    if field.ages:
-        ages = samples[_EXPOSED].dt.epoch("us").gather(owners) - values
-        local_E = _numbers(ages / 1e6, field, layout)
-    else:
-        local_E = _ids(values, field, layout)
-    return local_E + layout.offsets[field.vocabulary], np.bincount(owners.to_numpy(), minlength=samples.height)
-
-
-def _spread(lists: pl.Series, length: int) -> tuple[pl.Series, pl.Series]:
-    """Return the first entries of all lists after one another, null ones too, and the number of the list that each is of."""
-    numbered = pl.DataFrame({"entry": lists.list.head(length), "owner": pl.int_range(len(lists), eager=True)})
-    return tuple(numbered.filter(pl.col("entry").list.len() > 0).explode("entry").get_columns())  # type: ignore[return-value]  # two columns
-
-
-def _interleave(lists: list[tuple[Ids, Ids]]) -> tuple[Ids, Ids]:
-    """Bring the entries of several list fields into sample order, so that a run of samples is a run of entries: (values_E, offsets_NL)."""
-    if not lists:
-        return np.empty(0, np.int64), np.zeros(1, np.int64)
-    lengths_NL = np.stack([lengths_N for _, lengths_N in lists], axis=1)
-    offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
-    starts_NL = offsets_NL[:-1].reshape(lengths_NL.shape)
-    merged_E = np.empty(offsets_NL[-1], np.int64)
-    for place, (values_F, lengths_N) in enumerate(lists):
-        shift_N = starts_NL[:, place] - (np.cumsum(lengths_N) - lengths_N)
-        merged_E[np.arange(len(values_F)) + np.repeat(shift_N, lengths_N)] = values_F
-    return merged_E, offsets_NL
-
-
-def check_columns(samples: pl.DataFrame, layout: Layout) -> None:
-    """Raise SettingsError for an encoded field whose column is absent or of the wrong kind."""
-    for field in layout.ordered:
-        for source in layout.sources(field):
-            if source not in samples.columns:
-                raise SettingsError(
-                    f"field {field.name}: column {source} is not in the samples, which have {', '.join(samples.columns)}; "
-                    "name one of them in the profile's `column`, or drop the field"
-                )
-            _check_type(samples, field, source)
-
-
-def _check_type(samples: pl.DataFrame, field: ModelField, source: str) -> None:
-    dtype = samples.schema[source]
-    if field.ages and not (isinstance(dtype, pl.List) and dtype.inner.is_integer() and _EXPOSED in samples.columns):
-        raise SettingsError(f"field {field.name}: ages need a list of integers and {_EXPOSED}; found {source} of type {dtype}")
-    listed = dtype == pl.String if field.separator else isinstance(dtype, pl.List)
-    fits = {"number": dtype.is_numeric() or dtype == pl.Boolean, "list": listed}
-    if not fits.get(field.kind, not dtype.is_nested()):
-        raise SettingsError(f"field {field.name}: kind {field.kind} cannot read column {source} of type {dtype}; change the kind")
+    lengths_N = np.bincount(owners.to_numpy(), minlength=samples.height)
+    if not field.ages:
+        return _ids(values, field, layout), lengths_N
+    ages = samples[EXPOSED].dt.epoch("us").gather(owners) - values
+    return _numbers(ages / 1e6, field, layout), lengths_N

@@ -47,6 +47,10 @@ class TargetAttention(nn.Module):
             weights_E1 = weights_E1.index_copy(0, chosen_K, asked_K)
         return embedded.weighted(weights_E1)
 
+    def of_field(self) -> dict[str, str]:
+        """Return the field that each parameter is of."""
+        return {name: name.split(".")[1] for name, _ in self.named_parameters()}
+
     def initialise(self, generator: Generator) -> None:
         """Start near the plain sum: the weights' biases are 1 (ours)."""
         he_uniform(self, generator)

@@ -7,7 +7,7 @@ bottom here, its tower the output alone.
 import torch
 from torch import Generator, Tensor, nn
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import hidden_layers
@@ -26,8 +26,14 @@ class Dbmtl(Bottom):
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:  # noqa: ARG002  # no drop-out here
         """Return each task's last hidden layer."""
-        x_BD = embedded.x_BFW.flatten(start_dim=1)
+        x_BD = embedded.flat()
         first, *others = self.tasks
         first_BH = self.layers[first](x_BD)
         read = torch.cat([x_BD, first_BH], dim=1)
         return {first: first_BH, **{task: self.layers[task](read) for task in others}}
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return each task's first layer: behind the embeddings, the later tasks' reads the click's."""
+        first, *others = self.tasks
+        behind = {first: self.reads, **dict.fromkeys(others, (*self.reads, ("", self.width)))}
+        return {f"layers.{task}.0.weight": {1: parts} for task, parts in behind.items()}

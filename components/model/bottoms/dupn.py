@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from components.errors import SettingsError
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom, Parts, each
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import activation, hidden_layers
@@ -40,8 +40,10 @@ class Dupn(Bottom):
         sizes, width = options.dupn, options.embedding_width
         _check(layout, sizes.sequence)
         self.sequence = sizes.sequence
-        self.properties = [field.name for field in layout.lists if field.beside == sizes.sequence]
-        user, item = (width * sum(field.side == side for field in layout.fields) for side in ("user", "item"))
+        beside = [field for field in layout.lists if field.beside == sizes.sequence]
+        self.properties, self.read_beside = [field.name for field in beside], each(beside, width)
+        self.sides = {side: each((field for field in layout.ordered if field.side == side), width) for side in ("user", "item")}
+        user, item = (sum(numbers for _, numbers in parts) for parts in self.sides.values())
         self.user = hidden_layers(user, (sizes.user_width,), options)
         self.lstm = PropertyGatedLstm(width, len(self.properties) * width, sizes.state_width)
         self.keys = nn.Linear(sizes.state_width + sizes.user_width, sizes.attention_width)
@@ -71,6 +73,16 @@ class Dupn(Bottom):
         attended_BH = (weights_BT.unsqueeze(1) @ memory.states_BTH).squeeze(1)
         user_BV = memory.user_BV.expand(len(item_BD), -1)
         return dict.fromkeys(self.tasks, torch.cat([user_BV, attended_BH, item_BD], dim=1))
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return the user's layer, the attention's query and what the LSTM's gates read of the properties."""
+        gates: dict[str, Axes] = {"lstm.gates.weight": {1: self.read_beside}} if self.read_beside else {}
+        return {"user.0.weight": {1: self.sides["user"]}, "query.weight": {1: self.sides["item"]}, **gates}
+
+    def tower_reads(self) -> Parts:
+        """Return user vector and attention vector, which are of no field alone, and the item's embeddings."""
+        item = self.sides["item"]
+        return (("", self.width - sum(numbers for _, numbers in item)), *item)
 
     def initialise(self, generator: Generator) -> None:
         """Let the LSTM begin by remembering: the forget gates' biases are 1 (ours; Jozefowicz et al. 2015)."""

@@ -5,7 +5,7 @@ task k reads sum_i softmax(W_k x)_i expert_i(x).  Letters: I experts, H width of
 
 from torch import Generator, Tensor, nn
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import Experts, mix
@@ -26,6 +26,10 @@ class Mmoe(Bottom):
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:
         """Return each task's mixture of the experts."""
-        x_BD = embedded.x_BFW.flatten(start_dim=1)
+        x_BD = embedded.flat()
         experts_BIH = self.experts(x_BD)
         return {task: mix(experts_BIH, gate(x_BD), self.gate_dropout, noise) for task, gate in self.gates.items()}
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return experts and gates, which read the embeddings."""
+        return {"experts.layer.weight": {1: self.reads}, **{f"gates.{task}.weight": {1: self.reads} for task in self.tasks}}

@@ -9,7 +9,7 @@ set beside h (ours); drop-out is on h's entries; then layers for all tasks, then
 import torch
 from torch import Generator, Tensor, nn
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom, each
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import drop_out, hidden_layers
@@ -29,6 +29,7 @@ class Nfwfm(Bottom):
         self.linear_FW = nn.Parameter(torch.empty(fields, options.embedding_width))
         self.layers = hidden_layers(options.embedding_width + 1, options.nfwfm.layers, options)
         self.dropout = options.interaction_dropout
+        self.pairs, self.lists = each(layout.ordered, 1), each(layout.lists, 1)
         self.width, self.hidden = options.nfwfm.layers[-1], options.nfwfm.hidden
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:
@@ -57,3 +58,8 @@ class Nfwfm(Bottom):
         super().initialise(generator)
         for name, parameter in self.named_parameters(recurse=False):
             nn.init.constant_(parameter, float(name != "linear_FW"))
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return the strengths of fields and pairs, and the linear weights."""
+        lists: dict[str, Axes] = {"list_strengths_L": {0: self.lists}} if self.lists else {}
+        return {"pair_strengths_FF": {0: self.pairs, 1: self.pairs}, "linear_FW": {0: self.pairs}, **lists}

@@ -7,7 +7,7 @@ One level is CGC. Letters: I experts that a gate mixes, H width of an expert.
 import torch
 from torch import Generator, Tensor, nn
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import Experts, mix
@@ -30,10 +30,15 @@ class Ple(Bottom):
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:
         """Return each task's mixture on the last level."""
-        x = dict.fromkeys((*self.tasks, _SHARED), embedded.x_BFW.flatten(start_dim=1))
+        x = dict.fromkeys((*self.tasks, _SHARED), embedded.flat())
         for level in self.levels:
             x = level(x, noise)
         return x
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return the first level's experts and gates, which read the embeddings."""
+        linear = (name for name, module in self.levels[0].named_modules() if isinstance(module, nn.Linear))
+        return {f"levels.0.{name}.weight": {1: self.reads} for name in linear}
 
 
 class _Level(nn.Module):

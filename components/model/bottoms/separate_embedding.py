@@ -5,7 +5,7 @@ With the loss `masked` this is the paper's BASE, with `division` its DIVISION.
 
 from torch import Generator, Tensor
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Bottom, Parts
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model_settings import Model
@@ -23,3 +23,7 @@ class SeparateEmbedding(Bottom):
         """Return each task's own x_BD."""
         parts = embedded.x_BFW.chunk(len(self.tasks), dim=2)
         return {task: x_BFW.flatten(start_dim=1) for task, x_BFW in zip(self.tasks, parts, strict=True)}
+
+    def tower_reads(self) -> Parts:
+        """Return the embeddings of a task."""
+        return self.reads

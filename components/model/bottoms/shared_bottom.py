@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Axes, Bottom
 from components.model.embedding import Embedded
 from components.model.encoding import Layout
 from components.model.layers import hidden_layers
@@ -20,4 +20,8 @@ class SharedBottom(Bottom):
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:  # noqa: ARG002  # no drop-out here
         """Return the last shared layer for all tasks."""
-        return dict.fromkeys(self.tasks, self.layers(embedded.x_BFW.flatten(start_dim=1)))
+        return dict.fromkeys(self.tasks, self.layers(embedded.flat()))
+
+    def by_field(self) -> dict[str, Axes]:
+        """Return the first layer, which reads the embeddings."""
+        return {"layers.0.weight": {1: self.reads}}

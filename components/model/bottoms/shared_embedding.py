@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor
 
-from components.model.bottoms.bottom import Bottom
+from components.model.bottoms.bottom import Bottom, Parts
 from components.model.embedding import Embedded
 
 
@@ -11,4 +11,8 @@ class SharedEmbedding(Bottom):
 
     def forward(self, embedded: Embedded, noise: Generator | None) -> dict[str, Tensor]:  # noqa: ARG002  # no drop-out here
         """Return x_BD for all tasks."""
-        return dict.fromkeys(self.tasks, embedded.x_BFW.flatten(start_dim=1))
+        return dict.fromkeys(self.tasks, embedded.flat())
+
+    def tower_reads(self) -> Parts:
+        """Return the embeddings: the towers are the first to read them."""
+        return self.reads

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
+import polars.selectors as cs
 
 from components.errors import MissingInputError, MissingParentError, SettingsError, ValidationFailedError
 from components.lake import Lake
@@ -105,6 +106,26 @@ def parent_of(day: date, store: "CheckpointStore", settings: Settings) -> "Check
     )
 
 
+def retrains(day: date, settings: Settings) -> bool:
+    """Return whether a day's challenger is a cold start on all that is kept, and no child of yesterday's."""
+    every = settings.train.full_retrain_every_days
+    return every > 0 and day.toordinal() % every == 0
+
+
+def days_to_retrain(day: date, settings: Settings) -> list[date]:
+    """Return the days that a full retrain reads, ascending, the day itself the last; those that failed their validation are left out.
+
+    Raises MissingInputError for one that was labelled and is not validated.
+    """
+    records = Records(settings.root)
+    kept = []
+    for known in (day - number * ONE_DAY for number in reversed(range(settings.train.full_retrain_days))):
+        if records.read(known, "label") and (records.read(known, "validate") or {"success": True})["success"]:
+            require_valid(known, settings)
+            kept.append(known)
+    return kept
+
+
 def require_valid(day: date, settings: Settings) -> None:
     """Refuse to go on unless the day's samples, as they are labelled now, passed their validation."""
     records = Records(settings.root)
@@ -125,10 +146,10 @@ def require_verdict(day: date, settings: Settings) -> None:
 
 
 def with_scores(rows: pl.LazyFrame, scores: dict[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:
-    """Return the holdout's labels and slice columns beside each role's scores, in the rows' order."""
+    """Return the holdout's labels, slice columns and, where there is one, `known_share` beside each role's scores, in the rows' order."""
     new = [pl.col(f"{entity}_impression_count_7d").is_null().alias(f"new_{entity}") for entity in ("user", "item")]
     kept = dict.fromkeys(["impression_id", "item_id", "position", "clicked", "converted", *settings.profile.slices])
-    labels = rows.select(*kept, *new).collect(engine="streaming")
+    labels = rows.select(*kept, *new, cs.by_name("known_share", require_all=False)).collect(engine="streaming")
     for role, frame in scores.items():
         named = frame.rename({name: f"{role}_{name}" for name in ("pctr", "pcvr", "pctcvr")})
         labels = labels.join(named, on="impression_id", how="left", validate="1:1", maintain_order="left")

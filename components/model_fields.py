@@ -14,7 +14,7 @@ FieldKind = Literal["id", "number", "list", "cross"]
 Side = Literal["item", "user"]
 MAX_LEARNED_BUCKETS = 1024
 """More would learn each boundary from few rows, and the manifest holds them all."""
-_LATER = ("values", "bucketing", "boundaries", "of", "fill", "separator")
+_LATER = ("was", "values", "bucketing", "boundaries", "of", "fill", "separator", "exact", "admit_after", "expire_days")
 """Keys that fields did not always have: written down only where they are set, so that what was saved before reads the same."""
 
 
@@ -26,12 +26,20 @@ class ModelField(Section):
     """An id, hashed or one of declared values; a number, bucketed; a list of ids, pooled; a cross of id fields, hashed."""
     column: str = ""
     """Column of the assembled samples; the field's name when empty."""
+    was: str = ""
+    """The field of an earlier day, under another name or from another column, whose place this one takes with all that was learned."""
     table: str = ""
     """Embedding table; the field's own when empty. Fields of one vocabulary share a table by naming it."""
     buckets: int = Field(default=65536, ge=2)
     """Rows of the table when this field owns it, unless `values` or `boundaries` say how many: hashed ids, or number buckets."""
     values: tuple[str, ...] = ()
     """Ids and lists of ids that own their table: all values that have a row of their own, in this order; others share one. Not hashed."""
+    exact: bool = False
+    """Ids, lists of ids and crosses that own their table: an admitted id has a row to itself, `buckets` of them at most. Not hashed."""
+    admit_after: int = Field(default=1, ge=1)
+    """Exact only: an id is admitted once it has been seen this often; all others share one row."""
+    expire_days: int = Field(default=0, ge=0, le=3650)
+    """Exact only: an id loses its row when it was on none of this many days that were trained in a row; 0: never."""
     bucketing: Literal["log", "quantile"] = "log"
     """How numbers are bucketed: by `scale`, or between `boundaries`."""
     scale: float = Field(default=1.0, gt=0)
@@ -67,9 +75,9 @@ class ModelField(Section):
 
     @property
     def rows(self) -> int:
-        """Rows of the table when this field owns it, the first of them for what is missing."""
+        """Rows of the table when this field owns it, the first of them for what is missing; known ids of an exact one have others."""
         declared = len(self.values) or len(self.boundaries)
-        return declared + 2 if declared else self.buckets
+        return declared + 2 if declared or self.exact else self.buckets
 
     @property
     def learned(self) -> bool:
@@ -88,7 +96,7 @@ class ModelField(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for mistake in (*self._mistaken_values(), *self._mistaken_boundaries(), *self._mistaken_parts()):
+        for mistake in (*self._mistaken_values(), *self._mistaken_identity(), *self._mistaken_boundaries(), *self._mistaken_parts()):
             raise ValueError(f"field {self.name}: {mistake}")
         if self.fill and (self.kind != "list" or self.numeric or self.beside):
             raise ValueError(f"field {self.name}: fill: expected a list of ids that is beside no other; leave fill out")
@@ -107,6 +115,16 @@ class ModelField(Section):
             yield f"values: expected each value once, found {', '.join(map(repr, repeated))} again"
         if "buckets" in self.model_fields_set:
             yield "values: they decide how many rows the table has; leave out buckets"
+
+    def _mistaken_identity(self) -> Iterator[str]:
+        if not self.exact:
+            if lost := sorted({"admit_after", "expire_days"} & self.model_fields_set):
+                yield f"{', '.join(lost)}: expected exact = true beside them; add it"
+            return
+        if self.numeric or self.values:
+            yield "exact: expected an id, a list of ids or a cross, without values, which have rows of their own already; leave exact out"
+        if self.vocabulary != self.name:
+            yield f"exact: expected it on the field that owns table {self.table}; move it there, all fields of the table follow"
 
     def _mistaken_boundaries(self) -> Iterator[str]:
         if self.bucketing == "log":
@@ -147,6 +165,8 @@ def check_fields(fields: tuple[ModelField, ...]) -> None:
     names = [field.name for field in fields]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"fields repeat {', '.join(repeated)}")
+    if repeated := sorted(was for was, times in Counter(field.was for field in fields if field.was).items() if times > 1):
+        raise ValueError(f"fields take the place of {', '.join(repeated)} more than once; leave `was` to one of them")
     named = {field.name: field for field in fields}
     for field in fields:
         _check_table(field, named)

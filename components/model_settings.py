@@ -18,6 +18,10 @@ _TOWERS = frozenset({"ctr", "cvr", "ctcvr", "action", "acted_cvr", "other_cvr", 
 """Names of towers and of terms of the losses."""
 
 
+_AGED = ("product", "masked", "product_masked")
+"""Losses that can correct for the age of labels."""
+
+
 class SharedBottom(Section):
     """`bottom = "shared_bottom"`: ESMM's two layers, the heads split at the last."""
 
@@ -112,8 +116,9 @@ class Model(Section):
         "dcmt",
     ] = "product_masked"
     """What the towers are and how they are trained; one file each in components/model/losses."""
-    age_corrected: bool = False
-    """Learn the chance of a conversion that a label may be too young to show; with the losses product, masked, product_masked."""
+    age_corrected: bool = Field(default_factory=lambda chosen: chosen["loss"] in _AGED)
+    """Learn the chance of a conversion that a label may be too young to show, as the losses product, masked and product_masked can and,
+    where nothing else is said, do."""
     embedding_width: int = Field(default=18, ge=1)
     hidden: Layers = (200, 80)
     """Of each tower, where the bottom has no sizes of its own below."""
@@ -154,14 +159,17 @@ class Model(Section):
             raise ValueError(f"regressions: expected names of their own, found {', '.join(taken)} taken; choose others")
         if self.bottom == "dbmtl" and not self.hidden:
             raise ValueError("bottom dbmtl: expected at least one layer in model.hidden, which the other towers read, found none")
-        if self.age_corrected and self.loss not in (aged := ("product", "masked", "product_masked")):
-            raise ValueError(f"age_corrected: expected one of the losses {', '.join(aged)}, found {self.loss}; choose one, or leave it out")
+        if self.age_corrected and self.loss not in _AGED:
+            raise ValueError(f"age_corrected: expected one of the losses {', '.join(_AGED)}, found {self.loss}; choose one or leave it out")
         return self
 
 
 class Train(Section):
     """One day's fine-tuning."""
 
+    where: Literal["local", "kubeflow"] = Field(default="local", exclude=True)
+    """Where the DAG trains: in its own task, or as a TrainJob on the cluster of `[kubeflow]`. No part of the fingerprint; read where the
+    DAG is parsed."""
     batch_size: int = Field(default=512, ge=1)
     """With 1024 a day of taobao is seven steps and its CTCVR AUC half a point lower; 256 gains no more and is slower."""
     learning_rate: float = Field(default=0.001, ge=0)
@@ -173,9 +181,19 @@ class Train(Section):
     """Of torch; they decide the bytes too. 2 are 1.5 times as fast on idle cores but 20 times slower where other steps share them."""
     missing_parent: Literal["fail", "last_trained", "cold_start"] = "fail"
     """What to do when the day before has no checkpoint although an earlier day has one."""
+    full_retrain_every_days: int = Field(default=0, ge=0)
+    """On days whose number since the first of the year 1 this divides, every Sunday for 7, the challenger is no child of yesterday's
+    but a cold start on the days below. 0: never."""
+    full_retrain_days: int = Field(default=30, ge=1)
+    """How many days a full retrain reads, its own the last, with the labels known by then; where there are fewer, all."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the layers' matrix products, in training and scoring. On a CPU that multiplies bfloat16 (AVX512-BF16, AMX) it is twice as fast,
+    at equal AUC; on others slower. Scores differ in the third digit from those of an exported model, which computes in float32."""
     chunk_rows: int = Field(default=262_144, ge=1)
     """Rows held and shuffled at once."""
     negative_rate: float = Field(default=1.0, gt=0, le=1)
     """Share of the unclicked rows that are trained on. Scores are corrected for it; it cannot change between a parent and its child."""
+    most_waiting: int = Field(default=1_000_000, ge=1)
+    """Ids of an exact table that are remembered before they are admitted, 16 bytes each; once there are more, a quarter is forgotten."""
     calibration_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of a day's rows, the same whichever run, that calibrate what the others trained; 0: scores stay as the network gives them."""

@@ -82,18 +82,20 @@ def _priced(candidates: pl.DataFrame, settings: Settings) -> pl.Series:
 
 def _scores(rows: pl.DataFrame, checkpoint: "Checkpoint", settings: Settings) -> pl.DataFrame:
     """Return item_id, pctr, pcvr and pctcvr; where the network has a user's half, it is computed once."""
+    from components.model.own_fields import own_fields
     from components.model.scoring import score, score_candidates, user_columns
 
+    own = own_fields(rows.lazy().with_columns(impression_id="item_id"), checkpoint, settings.profile)
     if settings.model.bottom != "dupn":
-        named = rows.lazy().with_columns(impression_id="item_id")
-        return score(named, checkpoint, profile=settings.profile, settings=settings).rename({"impression_id": "item_id"})
-    user = rows.select(user_columns(settings.profile)).unique()
+        return score(own.rows, checkpoint, profile=own.profile, settings=settings).rename({"impression_id": "item_id"})
+    candidates = own.rows.collect()
+    user = candidates.select(user_columns(own.profile)).unique()
     if user.height > 1:
         raise DataError(
             f'score: expected fields with side = "user" to be the same for all items, found {user.height} values of '
             f"{', '.join(user.columns)}; give one value of each in the file of --items"
         )
-    found = score_candidates(user, rows, checkpoint, profile=settings.profile, settings=settings)
+    found = score_candidates(user, candidates, checkpoint, profile=own.profile, settings=settings)
     return found.with_columns(rows["item_id"])
 
 
@@ -102,11 +104,13 @@ def score_day(day: date, out: Path, settings: Settings, *, model: str = "champio
 
     The same samples, features and model give the same bytes. Raises DataError where the day has no samples.
     """
+    from components.model.own_fields import own_fields
     from components.model.scoring import score_chunks
 
     checkpoint = load_model(model, settings)
     rows = assembled(day, settings, first=midnight(day), end=midnight(day + ONE_DAY))
-    chunks = score_chunks(rows, checkpoint, profile=settings.profile, settings=settings)
+    own = own_fields(rows, checkpoint, settings.profile)
+    chunks = score_chunks(own.rows, checkpoint, profile=own.profile, settings=settings)
     num_rows = _write_parquet(chunks, out, {"day": str(day), "model": str(checkpoint.version)})
     if not num_rows:
         raise DataError(f"score-day {day}: expected samples, found none; run `esmm label {day}` first")
@@ -132,16 +136,22 @@ def _write_parquet(frames: Iterable[pl.DataFrame], path: Path, told: dict[str, s
 def export(out: Path, settings: Settings, *, model: str = "champion", form: Form = "torch") -> Record:
     """Write the scorer to a new folder: `scorer.pt2`, which torch loads alone, or `scorer.onnx`, and `manifest.json`: what its inputs are.
 
-    A model above 1.5 GiB has its weights beside it, in `scorer.onnx.data`. Raises SettingsError where the packages for ONNX are missing.
+    A model above 1.5 GiB has its weights beside it, in `scorer.onnx.data`; the known ids of exact tables are in `ids.safetensors`. Raises
+    SettingsError where the packages for ONNX are missing.
     """
     import torch
+    from safetensors.torch import save_file
 
+    from components.model.export import KNOWN_IDS
     from components.model.export import export as trace
+    from components.model.identity import rows_by_key
     from components.model.onnx import to_onnx
+    from components.model.own_fields import own_profile
 
     if out.exists():
         raise DataError(f"{out}: expected no such folder yet, found one; choose another, or remove it")
-    program, told = trace(load_model(model, settings), profile=settings.profile, options=settings.model)
+    checkpoint = load_model(model, settings)
+    program, told = trace(checkpoint, profile=own_profile(checkpoint, settings.profile), options=settings.model)
     with folder_beside(out) as aside:
         made = aside / out.name
         made.mkdir()
@@ -150,6 +160,8 @@ def export(out: Path, settings: Settings, *, model: str = "champion", form: Form
             converted.save(made / PROGRAMS[form])
         else:
             torch.export.save(program, made / PROGRAMS[form])
+        if ids := rows_by_key(checkpoint.model):
+            save_file(ids, made / KNOWN_IDS)
         told["files"] = {path.name: _digest(path) for path in sorted(made.iterdir())}
         (made / TOLD).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         made.rename(out)

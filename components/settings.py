@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from components.errors import SettingsError
+from components.kubeflow_settings import Kubeflow
 from components.model_settings import Model, Train
 from components.profile import Profile, explain, load_profile
 from components.section import Section
@@ -54,6 +55,8 @@ class Work(Section):
     buckets: int = Field(default=1, ge=1, le=4096)
     """Buckets of users that label, relabel and aggregate are shared by, as mapped tasks; 1: each step in one process. The tables' bytes
     are the same for any number. Read where a DAG is parsed and a pipeline compiled."""
+    rank_timeout: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
+    """How long a rank of `esmm train` under torchrun waits for the others, who may be reading, before it gives up."""
 
 
 class Database(Section):
@@ -171,6 +174,7 @@ class Settings(BaseSettings):
     ranking: Ranking = Ranking()
     publish: Publish = Publish()
     services: Services = Services()
+    kubeflow: Kubeflow = Kubeflow()
 
     @classmethod
     def settings_customise_sources(  # the signature is pydantic-settings'
@@ -280,7 +284,7 @@ def _merge(weak: dict[str, Any], strong: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {"ESMM_HOME", "ESMM_SETTINGS", "ESMM_LOOKUP_TOKEN", "ESMM_IMAGE"}
+    known = {"ESMM_HOME", "ESMM_SETTINGS", "ESMM_LOOKUP_TOKEN"}
     for name in sorted(os.environ):
         if not name.startswith("ESMM_") or name in known:
             continue

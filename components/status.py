@@ -230,6 +230,8 @@ def _outdated_checkpoint(day: date, home: Home) -> str:
     if record.get("version") != version:
         return f"it recorded {record.get('version')}, the store has {version}"
     policy, eve = home.settings.train.missing_parent, home.head(day - ONE_DAY)
+    if record.get("full_retrain"):  # no child of the eve's, but it has read what the eve's was trained on
+        return "" if record["eve"] == eve else f"the days before it were trained again: to {eve}, after {record['eve']}"
     older = [] if eve else [known for known in home.trained if known < day]
     if not eve and (not older or policy == "fail"):
         return ""  # where the chain begins, or what is kept of it

@@ -6,7 +6,7 @@ steps: each costs seconds, and a terminal or a scheduler pays only for the step 
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from functools import partial
@@ -17,18 +17,16 @@ import polars as pl
 from components.checks import check_features, check_predictions, profiles_before
 from components.disk import scratch_folder
 from components.enquiries import report
-from components.errors import DataError, ValidationFailedError
+from components.errors import ValidationFailedError
 from components.inputs import (
     ONE_DAY,
     assembled,
     holdout_start,
     midnight,
     open_lake,
-    parent_of,
     require_valid,
     require_verdict,
     samples_as_of,
-    samples_version,
     with_scores,
 )
 from components.profile import Kind
@@ -47,8 +45,10 @@ from components.tables import (
     QUARANTINE,
     SAMPLES,
 )
+from components.training import TrainingInputs, known_delays, training_inputs
 
 if TYPE_CHECKING:
+    from components.checkpoints import Checkpoint
     from components.promote.registry import Registry
 
 log = logging.getLogger("esmm")
@@ -202,44 +202,60 @@ def publish(day: date, settings: Settings) -> Record:
 def train(day: date, settings: Settings, *, progress: Progress | None = None) -> Record:
     """Fine-tune the checkpoint of the day before on the rows between the two holdouts; cold start on the first day.
 
-    A loss that corrects for young labels gets the delays that `relabel` saw on the earlier days; they are kept in the manifest.
+    On a day of a full retrain it is a cold start on many days. A loss that corrects for young labels gets the delays that `relabel` saw
+    on the earlier days; they are kept in the manifest.
     """
-    from components.checkpoints import CheckpointStore
     from components.train.calibration import fine_tune_calibrated
-    from components.train.delay import estimate_delays
 
     Records(settings.root).require(day, "aggregate")
     require_valid(day, settings)
     with recorded(day, "train", settings) as record:
-        store, lake = CheckpointStore(settings.root), open_lake(settings)
-        parent = parent_of(day, store, settings)
-        first = holdout_start(day - ONE_DAY, settings) if parent else midnight(day)
-        end = holdout_start(day, settings)
-        samples = {str(known): samples_version(day, known, settings) for known in sorted({first.date(), day})}
-        features = {table.name: lake.version(table) for table in FEATURES}  # before they are read: a later commit is not trained on
-        rows = assembled(day, settings, first=first, end=end)
-        if rows.select("impression_id").head(1).collect(engine="streaming").is_empty():
-            raise DataError(
-                f"train {day}: expected samples exposed from {first} to the holdout at {end}, found none; begin with a later day"
-            )
-        learned: Record = {}
-        if settings.model.age_corrected:
-            relabelled = Records(settings.root).require(day, "relabel")
-            delays = estimate_delays(relabelled["days"], click_window=settings.labels.click_window)
-            rows, learned = rows.with_columns(delays.known_share()), {"delays": asdict(delays)}
-        challenger = fine_tune_calibrated(rows, parent, profile=settings.profile, settings=settings, progress=progress)
-        versions = {"table_versions": {SAMPLES.name: samples[str(day)], **features}, "samples_versions": samples}
-        manifest = {**challenger.manifest, **learned, **versions, "day": str(day), "rows_from": first.isoformat()}
-        record["version"] = store.save(day, replace(challenger, manifest=manifest))
-        record.update({key: manifest[key] for key in ("rows", "clicks", "conversions", "parent", "rows_from")})
+        given = training_inputs(day, settings)
+        challenger = fine_tune_calibrated(given.rows, given.parent, profile=settings.profile, settings=settings, progress=progress)
+        record.update(_save(day, challenger, given, settings))
     return record
+
+
+def train_as_rank(day: date, settings: Settings) -> Record | None:
+    """Train as `train` does, beside the other processes that torchrun started; the first saves and returns the record, the others None."""
+    from components.train.sharded.ranks import joined
+
+    Records(settings.root).require(day, "aggregate")
+    require_valid(day, settings)
+    with (
+        joined(settings.work.rank_timeout) as ranks,
+        scratch_folder(settings.root / "scratch") as folder,
+        recorded(day, "train", settings) if ranks.first else nullcontext() as record,
+    ):
+        from components.train.sharded.loop import fine_tune_calibrated  # imports the packages that `joined` asks for
+
+        given = training_inputs(day, settings)
+        ranks.require_same({"settings": settings.fingerprint, "parent": given.parent and given.parent.version, **given.facts})
+        profile = settings.profile
+        challenger = fine_tune_calibrated(given.rows, given.parent, profile=profile, settings=settings, ranks=ranks, folder=folder)
+        if record is not None and challenger is not None:
+            record.update(_save(day, challenger, given, settings))
+    return record
+
+
+def _save(day: date, challenger: "Checkpoint", given: TrainingInputs, settings: Settings) -> Record:
+    """Save a challenger with what it was trained on; returns what the day's record says of it."""
+    from components.checkpoints import CheckpointStore
+
+    store, manifest = CheckpointStore(settings.root), {**challenger.manifest, **given.facts}
+    eve, version = store.head(day - ONE_DAY), store.save(day, replace(challenger, manifest=manifest))
+    told = ("rows", "clicks", "conversions", "parent", "rows_from", "full_retrain")
+    carried = {"carried": manifest["carried"]} if "carried" in manifest else {}
+    return {"eve": eve, "version": version, **{key: manifest[key] for key in told}, "ids": manifest.get("ids", []), **carried}
 
 
 def evaluate(day: date, settings: Settings) -> Record:
     """Score challenger and champion on the day's holdout, which neither has seen, and compare them."""
     from components.checkpoints import CheckpointStore
     from components.evaluate.metrics import evaluate as compare
+    from components.model.own_fields import own_fields
     from components.model.scoring import score
+    from components.model.standing import standings
 
     challenger = Records(settings.root).require(day, "train")["version"]
     require_valid(day, settings)
@@ -249,17 +265,23 @@ def evaluate(day: date, settings: Settings) -> Record:
         standing = registry(settings).champion_before(day)
         versions = {"challenger": challenger, **({"champion": standing.version} if standing else {})}
         rows = assembled(day, settings, first=holdout_start(day, settings), end=midnight(day + ONE_DAY))
-        scores = {
-            role: score(rows, store.load(version), profile=settings.profile, settings=settings).lazy().collect()
-            for role, version in versions.items()
-        }
+        if settings.model.age_corrected:
+            rows = rows.with_columns(known_delays(day, settings).known_share())
+        scores, known, gone = {}, pl.DataFrame(), {}
+        for role, version in versions.items():  # one model in memory at a time
+            model = store.load(version)
+            own = own_fields(rows, model, settings.profile)
+            scores[role] = score(own.rows, model, profile=own.profile, settings=settings).lazy().collect()
+            gone[role] = {"fields_gone": own.gone} if own.gone else {}
+            if role == "challenger":
+                known = standings(own.rows, model, profile=own.profile)
         predictions = [frame.with_columns(role=pl.lit(role), model_version=pl.lit(versions[role])) for role, frame in scores.items()]
         record["table_version"] = lake.replace(PREDICTIONS, day, pl.concat(predictions).lazy())
         check_predictions(day, rows, settings)
-        scored = with_scores(rows, scores, settings)
-        record.update(compare(scored, settings=settings, slices=settings.profile.slices))
+        scored = with_scores(rows, scores, settings).join(known, on="impression_id", how="left", validate="1:1", maintain_order="left")
+        record.update(compare(scored, settings=settings, slices=(*settings.profile.slices, *known.columns[1:])))
         for role, version in versions.items():
-            record["models"][role]["version"] = version
+            record["models"][role].update({"version": version, **gone[role]})
     return record
 
 

@@ -297,3 +297,14 @@ def test_after_a_failed_ingest_the_day_cannot_be_labelled_with_what_an_earlier_o
     status, _, err = run(capsys, "label", "2024-05-01")
     assert status == 1
     assert "ingest-purchases of 2024-05-01 has not run; run `esmm ingest 2024-05-01` first" in err
+
+
+def test_train_tells_what_became_of_the_ids(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {"field": "item_id", "table": "item_id", "entries": 15_366, "unknown_share": 0.0, "collision_share": None, "admitted": 31}
+    monkeypatch.setattr(steps, "train", lambda *_, **__: {"version": "v1", "ids": [ids]})
+    status, out, _ = run(capsys, "train", "2024-05-01")
+    assert status == 0
+    assert "version: v1" in out
+    row = next(line for line in out.splitlines() if "15,366" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["item_id", "item_id", "15,366", "0.0%", "", "31"]
+    assert run_json(capsys, "train", "2024-05-01")["ids"] == [ids]

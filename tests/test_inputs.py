@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from components.aggregate import assembly
-from components.inputs import assembled, open_lake
+from components.inputs import assembled, open_lake, with_scores
 from components.model.stream import read_chunks
 from components.records import Records
 from components.settings import Settings
@@ -77,3 +77,14 @@ def test_an_error_of_a_later_day_arrives_when_its_rows_are_read(settings: Settin
     rows = assembled(DAY, settings, first=midnight(EVE), end=midnight(DAY + ONE)).select("impression_id", "user_click_count_1d")
     with pytest.raises(pl.exceptions.ComputeError, match=r"user_features.*1:1.*'u'"):
         list(read_chunks(rows, 100))
+
+
+def test_a_holdout_keeps_the_known_share_of_its_rows_where_they_have_one(settings: Settings) -> None:
+    rows = assembled(DAY, settings, first=midnight(DAY), end=midnight(DAY) + timedelta(minutes=18))
+    ids = rows.select("impression_id").collect()
+    scores = {"challenger": ids.with_columns(pctr=0.1, pcvr=0.2, pctcvr=pl.lit(0.02)).reverse()}
+    aged = with_scores(rows.with_columns(known_share=pl.Series([0.5, 0.7, 0.9])), scores, settings)
+    assert aged.select("impression_id", "known_share", "challenger_pcvr").rows() == [
+        (name, share, 0.2) for name, share in zip(ids["impression_id"], (0.5, 0.7, 0.9), strict=True)
+    ]
+    assert "known_share" not in with_scores(rows, scores, settings).columns

@@ -8,7 +8,7 @@ import pytest
 from components.errors import SettingsError
 from components.model_fields import ModelField
 from components.profile import Arrival
-from components.settings import load_settings
+from components.settings import Settings, load_settings
 from components.tables import check_fields
 
 PROFILE = """
@@ -256,3 +256,10 @@ def test_a_zone_or_delimiter_that_cannot_be_is_refused(profile: Path, line: str,
 @pytest.mark.parametrize(("hours", "needed"), [("", ()), ("5", (5,)), ("22-23,0-1", (0, 1, 22, 23)), ("0-23", tuple(range(24)))])
 def test_the_hours_of_an_arrival_are_spans_of_hours(hours: str, needed: tuple[int, ...]) -> None:
     assert Arrival(hours=hours).needed_hours == needed
+
+
+@pytest.mark.parametrize(
+    ("chosen", "corrected"), [({}, True), ({"loss": "product"}, True), ({"loss": "esm2"}, False), ({"age_corrected": False}, False)]
+)
+def test_a_loss_that_can_corrects_for_young_labels_unless_it_is_told_not_to(chosen: dict[str, object], corrected: bool):
+    assert Settings(model=chosen).model.age_corrected is corrected

@@ -74,6 +74,19 @@ def test_a_day_run_again_to_another_checkpoint_makes_its_descendants_stale_until
     assert judge(chain).whole
 
 
+def test_a_full_retrain_has_no_parent_and_is_stale_when_the_days_before_it_were_trained_again(chain: Settings) -> None:
+    change(chain, 4, "train", parent=None, full_retrain=True, eve=version(3))
+    assert judge(chain).whole
+    assert judge(chain).days[3].parent is None
+    write_day(chain, 3, content="b", parent=version(2))
+    found = judge(chain)
+    assert states(found) == ["done", "done", "done", "stale", "stale"]
+    assert found.days[3].why == f"train: the days before it were trained again: to {version(3, 'b')}, after {version(3)}"
+    assert found.repair == "esmm run 2024-05-04 --to 2024-05-05"
+    change(chain, 4, "train", eve=version(3, "b"))
+    assert judge(chain).whole
+
+
 def test_features_of_other_labels_are_stale_though_the_checkpoint_is_the_same(chain: Settings) -> None:
     write_day(chain, 2, labels="others")
     found = judge(chain)

@@ -70,3 +70,34 @@ def experiment(world: str, world_seed: int, arms: str, seeds: int, out: Path, pa
     with bars() as advance:
         found = try_out(size, arms.split(","), seeds, out, load_settings(path), **rest, progress=advance)
     show(found, as_json)
+
+
+@esmm.command()
+@click.option("--world", default="dense", show_default=True, help="As of `esmm simulate`.")
+@click.option("--impressions-per-day", type=click.IntRange(min=1), default=100_000, show_default=True)
+@click.option("--world-seed", type=click.IntRange(min=0), default=2018, show_default=True)
+@click.option("--logs-from", "first", type=Day(), help="Take the settings' own logs from this day on instead of a world.")
+@click.option("--days", type=click.IntRange(min=2), default=20, show_default=True)
+@click.option("--judged", type=click.IntRange(min=1), default=14, show_default=True, help="So many days at the end are judged on.")
+@click.option("--strategies", default="never,retrain", show_default=True, help="Names, separated by commas; the daily chain is with them.")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the days, the courses, the results."
+)
+@shared
+def experiment_days(first: date | None, strategies: str, out: Path, path: Path | None, as_json: bool, **rest: Any) -> None:
+    """Keep a model up to date day by day in several ways, and judge each day by the model of the day before.
+
+    Strategies: never, retrain, weekly, fade, wait, corrected, replay, two_tracks, two_tracks_corrected, hindsight.
+    """
+    from components.experiment.bars import bars
+    from components.experiment.calendar import Logs
+    from components.experiment.days import experiment_days as try_out
+    from components.experiment.worlds import Size
+
+    settings, days = load_settings(path), rest["days"]
+    size = Size(rest["world"], rest["impressions_per_day"], days, rest["world_seed"])
+    source = Logs(settings.profile.name, first, days) if first else size
+    with bars() as advance:
+        found = try_out(source, strategies.split(","), rest["seeds"], rest["judged"], out, settings, progress=advance)
+    show(found, as_json)

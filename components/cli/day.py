@@ -1,5 +1,6 @@
 """The steps of a day, one by one and in a row, and what they left behind."""
 
+import os
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,38 @@ def label(day: date, labelled_through: datetime | None, path: Path | None, as_js
 @click.argument("day", type=Day())
 @shared
 def train(day: date, path: Path | None, as_json: bool) -> None:
-    """Fine-tune yesterday's checkpoint on a day."""
+    """Fine-tune yesterday's checkpoint on a day; under torchrun, with its other ranks, of which the first prints the record."""
     from components import steps
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun's
+        if record := steps.train_as_rank(day, load_settings(path)):
+            _show_trained(record, as_json)
+        return
     with progress(f"train {day}") as advance:
         record = steps.train(day, load_settings(path), progress=advance)
-    show(record, as_json)
+    _show_trained(record, as_json)
+
+
+def _show_trained(record: dict[str, Any], as_json: bool) -> None:
+    """Print a training's record, what became of the ids as a table."""
+    ids = [{**facts, **{name: _percent(facts[name]) for name in ("unknown_share", "collision_share")}} for facts in record["ids"]]
+    show(record if as_json else {name: value for name, value in record.items() if name != "ids"}, as_json)
+    if ids and not as_json:
+        show_tables(record, {tuple(ids[0]): ids}, as_json)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+@esmm.command()
+@click.argument("day", type=Day())
+@shared
+def train_job(day: date, path: Path | None, as_json: bool) -> None:
+    """Print the TrainJob that trains a day on Kubernetes, as the DAG submits it; for `kubectl apply -f -`."""
+    from components.kubeflow.trainjob import render
+
+    show(render(day, load_settings(path)), as_json)
 
 
 @esmm.command()

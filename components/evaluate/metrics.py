@@ -17,7 +17,8 @@ def evaluate(scored: pl.DataFrame, *, settings: Settings, slices: tuple[str, ...
     """Return what `esmm evaluate --json` prints, less `day` and the versions, plus slices, calibration, roc, quadrants and health.
 
     scored: one row per holdout impression: clicked, converted (Boolean, no nulls; only clicked rows are converted), challenger_pctr,
-    challenger_pcvr, challenger_pctcvr and, when there is a champion, its three; the slice columns; item_id for the quadrants.
+    challenger_pcvr, challenger_pctcvr and, when there is a champion, its three; the slice columns; item_id for the quadrants; and
+    known_share where the models predict all conversions: the share of a row's that its label shows yet.
     Counts are of rows. Everything is JSON-able: what is undefined is null, an AUC with its reason. Rows in another order give the same
     answer but for rounding. Raises ValueError for a missing column or a label that is null or converts without a click.
     """
@@ -52,8 +53,15 @@ def _check_labels(scored: pl.DataFrame) -> None:
         raise ValueError(f"scored rows: expected two labels each, found {nulls} nulls and {unclicked} conversions without a click")
 
 
+def _as_known(scored: pl.DataFrame, role: str) -> pl.DataFrame:
+    """Return the rows with the chances of a conversion that is known by now, which is what young labels can be compared with."""
+    if "known_share" not in scored.columns:
+        return scored
+    return scored.with_columns(pl.col(f"{role}_pcvr", f"{role}_pctcvr") * pl.col("known_share"))
+
+
 def _per_role(scored: pl.DataFrame, role: str) -> Json:
-    judged = {name: judge(scored, task, (role,)) for name, task in TASKS.items()}
+    judged = {name: judge(_as_known(scored, role), task, (role,)) for name, task in TASKS.items()}
     rows = {name: (found.positive, found.scores[role]) for name, found in judged.items()}
     scores = {score: scored[f"{role}_{score}"].cast(pl.Float64).fill_null(float("nan")).to_numpy() for score in SCORES}
     return {

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from components.evaluate.data_figures import completeness_figure, completeness_table, drift_figures
 from components.evaluate.figures import TASK_NAMES, Figure, calibration_figures, delay_figure, roc_figures, trend_figures
-from components.evaluate.report_tables import FILTERS, funnel, metric_rows, quadrant_cells, slice_tables
+from components.evaluate.report_tables import FILTERS, funnel, id_rows, metric_rows, quadrant_cells, slice_tables
 from components.profile import KINDS
 
 Record = Mapping[str, Any]
@@ -73,6 +73,7 @@ def render(report: ReportInputs) -> str:
         evaluation=evaluation,
         metrics=metric_rows(evaluation) if evaluation else [],
         slices=slice_tables(evaluation) if evaluation else [],
+        ids=id_rows(records.get("train")),
         quadrants=quadrant_cells(evaluation) if evaluation else None,
         days=[(day, _all_steps(found)) for day, found in days],
         verdicts=[day_verdict(found).word for _, found in days],

@@ -10,6 +10,7 @@ from components.evaluate.quadrants import NAMES
 from components.evaluate.tasks import ROLES
 
 Record = Mapping[str, Any]
+_ID_SHARES = ("unknown_share", "collision_share")
 _JUDGED_ON = {"ctr": "all impressions", "cvr": "clicked impressions only", "ctcvr": "all impressions"}
 
 
@@ -126,6 +127,23 @@ def funnel(records: Mapping[str, Record]) -> list[FunnelRow]:
     if "ingest-actions" not in records:
         rows[2] = FunnelRow("Actions", "none logged", 0.0, ("this data set has no action log",))
     return rows
+
+
+def id_rows(trained: Record | None) -> list[tuple[str, ...]]:
+    """Return what became of the ids of each field that a training read, in the order of the report's columns."""
+    counts = ("entries", "ids", "admitted", "evicted", "waiting")
+    return [
+        (each["field"], each["table"], *(_counted(each[name]) for name in counts), *(_percent(each[name]) for name in _ID_SHARES))
+        for each in (trained or {}).get("ids", ())
+    ]
+
+
+def _counted(value: int | None) -> str:
+    return "does not apply" if value is None else count(value)
+
+
+def _percent(value: float | None) -> str:
+    return "does not apply" if value is None else f"{value:.2%}"
 
 
 def slice_tables(evaluation: Record) -> list[SliceTable]:

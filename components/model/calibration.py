@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 from torch import Tensor
 
@@ -34,6 +33,8 @@ def fit(predicted_N: Floats, happened_N: Floats) -> tuple[str, Tensor]:
 
 def platt(predicted_N: Floats, happened_N: Floats) -> Tensor:
     """Return (s, b), float64, of the greatest likelihood, by Newton's method from the identity, within a trust region."""
+    from scipy.optimize import minimize  # half a second that only fitting should pay for
+
     positives = np.count_nonzero(happened_N)
     negatives = len(happened_N) - positives
     target_N = np.where(happened_N > 0, happened_N * (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -56,6 +57,8 @@ def platt(predicted_N: Floats, happened_N: Floats) -> Tensor:
 
 def isotonic(predicted_N: Floats, happened_N: Floats) -> Tensor:
     """Return the edges of the steps and their rates, 2 x K, float64; no rate is nearer to 0 or 1 than one outcome in all rows tells."""
+    from scipy.optimize import isotonic_regression
+
     where_K, place_N, count_K = np.unique(predicted_N, return_inverse=True, return_counts=True)
     rate_K = np.bincount(place_N, weights=happened_N) / count_K
     rising_K = np.asarray(isotonic_regression(rate_K, weights=count_K).x)

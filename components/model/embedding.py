@@ -1,13 +1,17 @@
-"""Embedding lookups over one table: a gather for the single fields, a segment sum for the lists.
+"""Embedding lookups over one table: a gather for the single fields, a segment sum for the lists, and the gradient of both.
 
-Letters: B samples, S single fields, L list fields, F = S + L fields, E list entries, R rows of a table, W embedding width.
+torch's own gradient of a lookup adds one entry after the other. Here the entries are sorted by row, and one segment sum adds those of each
+row, in the order of the batch: a fifth of the time.
+
+Letters: B samples, S single fields, L list fields, F = S + L fields, E list entries, P places of a lookup, R rows of a table, U distinct
+rows of a batch, W embedding width.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,9 +31,14 @@ class Embedded:
     weights_E1: Tensor | None = None
     """What attention lets each list entry count, where it has."""
 
+    def flat(self) -> Tensor:
+        """Return x_BD, D = F * W: all fields side by side, in the precision of the layers that read them."""
+        x_BD = self.x_BFW.flatten(start_dim=1)
+        return x_BD.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else x_BD
+
     def entries(self) -> Tensor:
         """Return entries_EW: the list entries in the order of samples.values_E, weighted by attention, as they are before pooling."""
-        entries_EW = functional.embedding(torch.from_numpy(self.samples.values_E), self.table_RW)
+        entries_EW = look_up(self.table_RW, torch.from_numpy(self.samples.values_E))
         return entries_EW if self.weights_E1 is None else entries_EW * self.weights_E1
 
     def owners(self) -> tuple[Tensor, Tensor]:
@@ -65,7 +74,7 @@ class Embedded:
         live_BT = steps_T < lengths_B1
         places_BT = torch.where(live_BT, offsets_BL[:, [place]] + lengths_B1 - 1 - steps_T, len(self.samples.values_E))
         rows_BT = torch.from_numpy(np.append(self.samples.values_E, 0))[places_BT]
-        return functional.embedding(rows_BT, self.table_RW), live_BT
+        return look_up(self.table_RW, rows_BT), live_BT
 
     def entry_weights(self) -> Tensor:
         """Return weights_BL1: what each entry of a list counts in x_BFW, 1 or, where the field takes the mean, 1 / entries."""
@@ -74,16 +83,76 @@ class Embedded:
 
 def embed(table_RW: Tensor, samples: Encoded, layout: Layout) -> Embedded:
     """Look up each sample's fields."""
-    singles_BSW = functional.embedding(torch.from_numpy(samples.ids_NS), table_RW)
+    singles_BSW = look_up(table_RW, torch.from_numpy(samples.ids_NS))
     if not layout.lists:
         return Embedded(singles_BSW, table_RW, samples, layout)
     offsets = torch.from_numpy(samples.offsets_NL)
-    pooled_BLW = functional.embedding_bag(torch.from_numpy(samples.values_E), table_RW, offsets[:-1], mode="sum").view(
-        len(samples), len(layout.lists), -1
-    )
+    sums = _Pool.apply(table_RW, torch.from_numpy(samples.values_E), offsets)  # type: ignore[no-untyped-call]  # torch's own
+    pooled_BLW = sums.view(len(samples), len(layout.lists), -1)
     if any(field.pooling == "mean" for field in layout.lists):
         pooled_BLW = pooled_BLW * _entry_weights(offsets, layout)
     return Embedded(torch.cat([singles_BSW, pooled_BLW], dim=1), table_RW, samples, layout)
+
+
+def look_up(table_RW: Tensor, places: Tensor) -> Tensor:
+    """Return the rows at these places, of any shape, as (..., W)."""
+    found: Tensor = _LookUp.apply(table_RW, places)  # type: ignore[no-untyped-call]  # torch's own
+    return found
+
+
+class _LookUp(torch.autograd.Function):
+    """Rows of a table."""
+
+    @staticmethod
+    def forward(ctx: Any, table_RW: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.rows = len(table_RW)
+        return functional.embedding(places, table_RW)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        order_P, ends_R1 = _by_row(ctx.saved_tensors[0].flatten(), ctx.rows)
+        return _summed(gradient.reshape(-1, gradient.shape[-1]), order_P, ends_R1), None
+
+
+class _Pool(torch.autograd.Function):
+    """Sums of runs of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, table_RW: Tensor, places_P: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(places_P, offsets)
+        ctx.rows = len(table_RW)
+        return _summed(table_RW, places_P, offsets)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        places_P, offsets = ctx.saved_tensors
+        order_P, ends_R1 = _by_row(places_P, ctx.rows)
+        runs_P = torch.arange(len(offsets) - 1).repeat_interleave(offsets.diff())
+        return _summed(gradient, runs_P[order_P], ends_R1), None, None
+
+
+def _summed(table_RW: Tensor, places_P: Tensor, offsets: Tensor) -> Tensor:
+    return functional.embedding_bag(places_P, table_RW, offsets, mode="sum", include_last_offset=True)
+
+
+def _by_row(places_P: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return the positions in the order of the rows that they hold, and of each row the first of its run, and the end."""
+    _, order_P = _sorted(places_P.numpy())
+    ends_R1 = np.zeros(rows + 1, np.int64)
+    np.cumsum(np.bincount(places_P.numpy(), minlength=rows), out=ends_R1[1:])
+    return torch.from_numpy(order_P), torch.from_numpy(ends_R1)
+
+
+def _sorted(rows_P: Ids) -> tuple[Ids, Ids]:
+    """Return the rows in ascending order, and the positions that they come from, in their order where rows are equal.
+
+    Row and position are sorted as one number, which is several times as fast as an argsort, and stable.
+    """
+    bits = len(rows_P).bit_length()
+    keys_P = (rows_P << bits) | np.arange(len(rows_P))
+    keys_P.sort()
+    return keys_P >> bits, keys_P & ((1 << bits) - 1)
 
 
 def _entry_weights(offsets: Tensor, layout: Layout) -> Tensor:
@@ -100,21 +169,12 @@ class Touched:
     samples: Encoded
 
 
-class RowIndex:
-    """Finds the distinct rows of a batch, in time linear in the batch."""
-
-    def __init__(self, rows: int) -> None:
-        """Serve a table of so many rows (4 bytes each)."""
-        self._slot_R: NDArray[np.int32] = np.zeros(rows, np.int32)
-
-    def touched(self, samples: Encoded) -> Touched:
-        """Return the distinct rows, in the order of a position of theirs in the batch, and the batch in terms of them."""
-        ids = np.concatenate([samples.ids_NS.ravel(), samples.values_E])
-        positions = np.arange(len(ids), dtype=np.int32)
-        self._slot_R[ids] = positions  # of a row's several positions one stays
-        rows_U = ids[self._slot_R[ids] == positions]
-        self._slot_R[rows_U] = np.arange(len(rows_U), dtype=np.int32)
-        places = self._slot_R[ids].astype(np.int64)
-        single = samples.ids_NS.size
-        renumbered = Encoded(places[:single].reshape(samples.ids_NS.shape), places[single:], samples.offsets_NL)
-        return Touched(rows_U, renumbered)
+def touched(samples: Encoded) -> Touched:
+    """Return the distinct rows of a batch, ascending, and the batch in terms of them."""
+    singles = samples.ids_NS.size
+    sorted_P, order_P = _sorted(np.concatenate([samples.ids_NS.ravel(), samples.values_E]))
+    first_P = np.diff(sorted_P, prepend=-1) != 0
+    places_P = np.empty_like(order_P)
+    places_P[order_P] = np.cumsum(first_P) - 1
+    renumbered = Encoded(places_P[:singles].reshape(samples.ids_NS.shape), places_P[singles:], samples.offsets_NL)
+    return Touched(sorted_P[first_P], renumbered)

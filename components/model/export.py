@@ -14,8 +14,9 @@ from torch.export import Dim, ExportedProgram
 from components.checkpoints import Checkpoint, Manifest
 from components.model.bottoms.dupn import Dupn
 from components.model.calibration import PREFIX, calibrated
-from components.model.encoding import Layout
+from components.model.encoding import Layout, Origin
 from components.model.hashing import hash_ids
+from components.model.identity import UNKNOWN
 from components.model.losses import LOSSES
 from components.model.padded import PADDING, UnrolledLstm, embed_padded
 from components.model.restore import as_trained, describe, restore
@@ -29,6 +30,16 @@ _HASH = {
     "row": "1 + h mod (rows - 1); 0 for a missing id",
 }
 _HASHED = ["1", "item 1", "日本"]
+_MOVED = (
+    "of a table that was renamed or resized: `table` is hashed in the place of its name; with m the least (first - 1) 2^k that is no less "
+    "than rows - 1: a = h mod m, less m / 2 where it is not below rows - 1; row = 1 + a"
+)
+KNOWN_IDS = "ids.safetensors"
+"""The file of the ids that have a row of their own, where a table is exact."""
+_KNOWN = (
+    "of an exact table: where h is identity.TABLE.keys[n] (signed there, and in the order of unsigned numbers): first_row_of_known + "
+    "identity.TABLE.rows[n]; else unknown_row; a missing id has the table's first_row"
+)
 PROBABILITIES = ("pctr", "pcvr", "pctcvr")
 """What a program returns, in order."""
 _TOLD_BY_TRACING = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
@@ -104,8 +115,12 @@ def _without_origin(program: ExportedProgram) -> ExportedProgram:
 
 
 def _told(checkpoint: Checkpoint, layout: Layout, options: Model, widths: Mapping[str, int]) -> dict[str, Any]:
+    exact = {field.name for field in layout.exact}
     tables = {name: {"first_row": layout.offsets[name], "rows": rows} for name, rows in layout.vocabularies.items()}
-    examples = {name: hash_ids(pl.Series(_HASHED), table=name, rows=rows).tolist() for name, rows in layout.vocabularies.items()}
+    hashed = {name: rows for name, rows in layout.vocabularies.items() if name not in exact}
+    examples = {name: _example_rows(layout.origin(name), rows) for name, rows in hashed.items()}
+    origins = {origin.vocabulary: {"table": origin.name, "first": origin.rows} for origin in layout.origins}
+    known = {name: {"unknown_row": layout.offsets[name] + UNKNOWN, "first_row_of_known": layout.pool_from} for name in sorted(exact)}
     return {
         "version": checkpoint.version,
         "torch": torch.__version__,
@@ -122,4 +137,11 @@ def _told(checkpoint: Checkpoint, layout: Layout, options: Model, widths: Mappin
         "fields": [field.model_dump(mode="json") for field in layout.ordered],
         "tables": tables,
         "hash": {**_HASH, "examples": {"ids": _HASHED, "rows": examples}},
+        **({"origins": {"row": _MOVED, "tables": origins}} if origins else {}),
+        **({"known_ids": {"file": KNOWN_IDS, "row": _KNOWN, "tables": known}} if known else {}),
     }
+
+
+def _example_rows(origin: Origin, rows: int) -> list[int]:
+    rows_N: list[int] = hash_ids(pl.Series(_HASHED), table=origin.name, rows=rows, first=origin.rows).tolist()
+    return rows_N

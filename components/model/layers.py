@@ -21,7 +21,18 @@ def hidden_layers(width: int, hidden: Layers, options: Model) -> nn.Sequential:
 
 def tower(width: int, hidden: Layers, options: Model) -> nn.Sequential:
     """Return `width`-hidden-...-1, the last without an activation."""
-    return hidden_layers(width, hidden, options).append(nn.Linear((width, *hidden)[-1], 1))
+    return hidden_layers(width, hidden, options).append(Output((width, *hidden)[-1], 1))
+
+
+class Output(nn.Linear):
+    """A last layer, in float32 whatever the others are in: between two powers of 2 bfloat16 has 128 numbers, too few for a logit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x W + b."""
+        if not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
 
 
 def activation(options: Model) -> nn.Module:

@@ -4,7 +4,8 @@ import polars as pl
 
 from components.errors import DataError
 from components.model.bucketing import learn_boundaries
-from components.model.encoding import Layout, check_columns
+from components.model.columns import check_columns
+from components.model.encoding import Layout
 
 
 def learn_layout(layout: Layout, samples: pl.DataFrame) -> Layout:

@@ -12,8 +12,10 @@ from components.model.bottoms.dupn import Dupn
 from components.model.calibration import calibrated
 from components.model.embedding import embed
 from components.model.encoding import Encoded, Layout, encode
+from components.model.identity import known_ids
 from components.model.losses import LOSSES
 from components.model.network import Network
+from components.model.precision import layers_in
 from components.model.restore import as_trained, restore
 from components.model.sampling import corrected, negative_rate
 from components.model.stream import read_chunks
@@ -30,8 +32,8 @@ _CHUNK_ROWS = 16 * _BLOCK_ROWS
 def score(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, settings: Settings, heads: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return impression_id, pctr, pcvr, pctcvr and what the regression `heads` predict (Float64), one row per row of `rows`, in order.
 
-    rows: assembled samples; positions count as missing. The network runs in float32, on train.threads; probabilities are formed from
-    its logits in float64, so pctcvr is pctr * pcvr. Raises CheckpointError where the checkpoint was trained for other fields than the
+    rows: assembled samples; positions count as missing. The network runs in train.precision, on train.threads; probabilities are formed
+    from its logits in float64, so pctcvr is pctr * pcvr. Raises CheckpointError where the checkpoint was trained for other fields than the
     profile's, or another network than the settings'.
     """
     empty = pl.DataFrame(schema={"impression_id": pl.String, **dict.fromkeys(("pctr", "pcvr", "pctcvr", *heads), pl.Float64)})
@@ -43,11 +45,11 @@ def score_chunks(
 ) -> Iterator[pl.DataFrame]:
     """Return what `score` does, 65,536 rows at a time and the last ones: beside what the reading runs ahead, as many are held."""
     layout = as_trained(Layout.of(profile), checkpoint.manifest)
-    network = restore(checkpoint, layout, settings.model)
+    network, known = restore(checkpoint, layout, settings.model), known_ids(checkpoint.model)
 
     def scored(chunk: pl.DataFrame) -> pl.DataFrame:
-        with torch_threads(settings.train.threads):
-            logits = _logits(encode(chunk, layout), network, layout)
+        with torch_threads(settings.train.threads), layers_in(settings.train.precision):
+            logits = _logits(encode(chunk, layout, known), network, layout)
             scores = {**_probabilities(logits, checkpoint, settings), **{head: logits[head] for head in heads}}
         columns = {name: pl.Series(values.numpy()) for name, values in scores.items()}
         return chunk.select(pl.col("impression_id").cast(pl.String)).with_columns(**columns)
@@ -64,17 +66,17 @@ def score_candidates(
     those of `score` on the joined rows, to 1e-6. Raises SettingsError for a bottom that has no halves, CheckpointError as `score` does.
     """
     layout = as_trained(Layout.of(profile), checkpoint.manifest)
-    network = restore(checkpoint, layout, settings.model)
+    network, known = restore(checkpoint, layout, settings.model), known_ids(checkpoint.model)
     bottom = network.bottom
     if not isinstance(bottom, Dupn):
         raise SettingsError(f"split scoring: expected model.bottom dupn, whose halves are apart, found {settings.model.bottom}; use score")
     if user.height != 1:
         raise ValueError(f"user: expected one row, found {user.height}")
     mine, theirs = layout.of_side("user"), layout.of_side("item")
-    with torch_threads(settings.train.threads), torch.inference_mode():
-        memory = bottom.user_half(embed(network.table, encode(user, mine), mine))
-        known = [name for name in theirs.columns if name in mine.columns and name not in candidates.columns]  # read by crosses of both
-        items = encode(candidates.with_columns(pl.lit(user[name][0], user.schema[name]).alias(name) for name in known), theirs)
+    with torch_threads(settings.train.threads), layers_in(settings.train.precision), torch.inference_mode():
+        memory = bottom.user_half(embed(network.table, encode(user, mine, known), mine))
+        shared = [name for name in theirs.columns if name in mine.columns and name not in candidates.columns]  # read by crosses of both
+        items = encode(candidates.with_columns(pl.lit(user[name][0], user.schema[name]).alias(name) for name in shared), theirs, known)
         shown = (network.attention(embed(network.table, block, theirs)) for block in _blocks(items))
         blocks = [network.logits(bottom.item_half(memory, block)) for block in shown]
         probabilities = _probabilities(_joined(blocks, network), checkpoint, settings)

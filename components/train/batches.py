@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from components.errors import SettingsError
-from components.model.encoding import Encoded, Layout, encode
+from components.model.columns import EXPOSED
+from components.model.encoding import Encoded, Ids, Layout
 from components.model.losses import LOSSES, label_columns
 from components.model.losses.loss import KNOWN_SHARE, Labels
 from components.model.position import places
@@ -42,10 +43,16 @@ class Labelled:
         labels = {name: values[first:last] for name, values in self.labels.items()}
         return Labelled(self.samples.slice(first, last), labels, None if self.places_B is None else self.places_B[first:last])
 
+    def ordered(self, order_N: Ids) -> "Labelled":
+        """Return the samples in another order."""
+        order = torch.from_numpy(order_N)
+        labels = {name: values[order] for name, values in self.labels.items()}
+        return Labelled(self.samples.ordered(order_N), labels, None if self.places_B is None else self.places_B[order])
 
-def label(chunk: pl.DataFrame, layout: Layout, options: Model, generator: np.random.Generator) -> Labelled:
-    """Encode a chunk with its labels and positions, of which the generator draws those to drop."""
-    return Labelled(encode(chunk, layout), labels_of(chunk, options), _places(chunk, options, generator))
+
+def label(samples: Encoded, chunk: pl.DataFrame, options: Model, generator: np.random.Generator) -> Labelled:
+    """Return a chunk's encoded samples with its labels and positions, of which the generator draws those to drop."""
+    return Labelled(samples, labels_of(chunk, options), _places(chunk, options, generator))
 
 
 def labels_of(chunk: pl.DataFrame, options: Model) -> Mapping[str, Tensor]:
@@ -79,9 +86,12 @@ def columns_to_train(rows: pl.LazyFrame, layout: Layout, profile: Profile, optio
         raise SettingsError(f"model.loss {options.loss}: expected a profile with [actions], found none; add them or choose another loss")
     if options.age_corrected and KNOWN_SHARE not in schema:
         raise SettingsError(f"model.age_corrected: expected samples with {KNOWN_SHARE}, found none; add `Delays.known_share` to them")
+    if layout.exact and EXPOSED not in schema:
+        raise SettingsError(f"exact ids: expected samples with {EXPOSED}, an impression's instant, found none; add it, or hash the ids")
     if options.position_tower and _POSITION not in profile.impressions.columns:
         raise SettingsError(
             "model.position_tower: expected a profile whose impressions have a position, found none; map it in [impressions.columns]"
         )
     positions = [_POSITION] if options.position_tower else []
-    return list(dict.fromkeys([*_COUNTED, *label_columns(options), *positions, *layout.columns]))
+    instants = [EXPOSED] if layout.exact else []
+    return list(dict.fromkeys([*_COUNTED, *label_columns(options), *positions, *instants, *layout.columns]))

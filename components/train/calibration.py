@@ -14,6 +14,7 @@ from components.model.calibration import CALIBRATED, PREFIX, fit, without_maps
 from components.model.hashing import hash_ids
 from components.model.losses.loss import KNOWN_SHARE
 from components.model.scoring import score
+from components.model_settings import Train
 from components.profile import Profile
 from components.settings import Settings
 from components.train.loop import fine_tune
@@ -29,10 +30,20 @@ def fine_tune_calibrated(
 
     Where the rows held back are all of one outcome the challenger has no maps, and the manifest and the log say why.
     """
+    challenger = fine_tune(rows_to_train(rows, settings.train), parent, profile=profile, settings=settings, progress=progress)
+    return calibrated(rows, challenger, profile=profile, settings=settings)
+
+
+def rows_to_train(rows: pl.LazyFrame, options: Train) -> pl.LazyFrame:
+    """Return the rows that are not held back."""
+    return rows.filter(~held_back(options.calibration_share)) if options.calibration_share else rows
+
+
+def calibrated(rows: pl.LazyFrame, challenger: Checkpoint, *, profile: Profile, settings: Settings) -> Checkpoint:
+    """Return a challenger calibrated on those of the rows that were held back; itself where none were, or all are of one outcome."""
     share = settings.train.calibration_share
     if not share:
-        return fine_tune(rows, parent, profile=profile, settings=settings, progress=progress)
-    challenger = fine_tune(rows.filter(~held_back(share)), parent, profile=profile, settings=settings, progress=progress)
+        return challenger
     try:
         return calibrate(rows.filter(held_back(share)), challenger, profile=profile, settings=settings)
     except OneOutcomeError as reason:

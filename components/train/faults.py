@@ -74,12 +74,14 @@ def fault_of_parameters(parameters: Parameters, rows_UX: Tensor, samples: Encode
 
 def fault_of_table(table_VX: Tensor, layout: Layout) -> Fault | None:
     """Return the first row of the whole table that is not finite, touched or not."""
-    blocks = ((first, table_VX[first : first + _BLOCK_ROWS].isfinite().all(dim=1)) for first in range(0, len(table_VX), _BLOCK_ROWS))
-    row = next((first + int(whole_V.int().argmin()) for first, whole_V in blocks if not whole_V.all()), None)
+    blocks = ((first, table_VX[first : first + _BLOCK_ROWS]) for first in range(0, len(table_VX), _BLOCK_ROWS))
+    suspects = ((first, block_VX.isfinite().all(dim=1)) for first, block_VX in blocks if not block_VX.sum().isfinite())
+    row = next((first + int(whole_V.int().argmin()) for first, whole_V in suspects if not whole_V.all()), None)
     if row is None:
         return None
-    name = max((name for name, first in layout.offsets.items() if first <= row), key=lambda name: layout.offsets[name])
-    return Fault("a parameter", f"row {row - layout.offsets[name]} of table {name}, which no batch read", _OLDER)
+    firsts = {**{f"table {name}": first for name, first in layout.offsets.items()}, "the pool of known ids": layout.pool_from}
+    name = max((name for name, first in firsts.items() if first <= row), key=lambda name: firsts[name])
+    return Fault("a parameter", f"row {row - firsts[name]} of {name}, which no batch read", _OLDER)
 
 
 def _fields_of(rows_UX: Tensor, samples: Encoded, layout: Layout) -> list[str]:

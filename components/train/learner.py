@@ -6,19 +6,25 @@ from functools import partial
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from components.checkpoints import Checkpoint
-from components.model.embedding import RowIndex, embed
+from components.model.embedding import embed, touched
 from components.model.encoding import Layout
 from components.model.losses import loss_terms
-from components.model.network import Network
+from components.model.memory import copied, zeros
+from components.model.network import EMBEDDING_STD, Network
+from components.model.precision import layers_in
 from components.model.restore import restore
 from components.settings import Settings
+from components.train.admission import Admitted
 from components.train.batches import Labelled
 from components.train.faults import Fault, fault_of_gradients, fault_of_loss, fault_of_parameters, fault_of_table
 from components.train.optimisers import RowwiseAdagrad, adam, adam_state
 
 _ACCUMULATOR = "table.accumulator"
+_ROOM = 4
+"""One more for so many rows: what a table that grows has ready, so that it is seldom copied."""
 
 
 class Learner:
@@ -26,14 +32,14 @@ class Learner:
 
     def __init__(self, network: Network, optimizer: dict[str, Tensor], layout: Layout, settings: Settings) -> None:
         """Go on from an optimizer state; an empty one starts afresh."""
-        accumulator = optimizer[_ACCUMULATOR].clone() if optimizer else torch.zeros(network.table.numel() // settings.model.embedding_width)
+        accumulator = copied(optimizer[_ACCUMULATOR]) if optimizer else zeros(network.table.numel() // settings.model.embedding_width)
         self.network = network
         self.parameters = dict(network.named_parameters())
         self.layout = layout
         self.options = settings.model
+        self.precision = settings.train.precision
         self.noise = Generator()
         """What drop-out draws from; whoever trains seeds it."""
-        self.rows = RowIndex(layout.rows)
         self.adagrad = RowwiseAdagrad(accumulator, settings.train.table_learning_rate)
         self.adam = adam(network, settings.train.learning_rate, optimizer)
 
@@ -47,12 +53,28 @@ class Learner:
     @classmethod
     def resume(cls, parent: Checkpoint, layout: Layout, settings: Settings) -> "Learner":
         """Go on from a checkpoint; raises CheckpointError where it does not fit."""
-        copy = Checkpoint({name: tensor.clone() for name, tensor in parent.model.items()}, {}, parent.manifest)
+        copy = Checkpoint({name: copied(tensor) for name, tensor in parent.model.items()}, {}, parent.manifest)
         return cls(restore(copy, layout, settings.model), parent.optimizer, layout, settings)
+
+    def grow(self, pool: int) -> None:
+        """Let the table have a pool of so many rows, where it has fewer; `renew` gives values to new ones."""
+        if pool <= self.layout.pool:
+            return
+        per_row = len(self.adagrad.accumulator_R) // len(self.network.table)
+        self.layout = replace(self.layout, pool=pool)
+        self.network.table = with_room(self.network.table, self.layout.rows)
+        self.adagrad.accumulator_R = with_room(self.adagrad.accumulator_R, self.layout.rows * per_row)
+
+    def renew(self, ids: Admitted, seed: int) -> None:
+        """Begin the rows of ids anew: drawn from (seed, id), with no optimizer state."""
+        table, rows_U = self.network.table, torch.from_numpy(ids.rows_U).long() + self.layout.pool_from
+        table[rows_U] = ids.values(seed, width=table.shape[1], std=EMBEDDING_STD)
+        self.adagrad.accumulator_R.view(len(table), -1)[rows_U] = 0
 
     def losses(self, table_RW: Tensor, batch: Labelled) -> dict[str, Tensor]:
         """Return the terms of the loss on a batch whose ids index `table`."""
-        logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
+        with layers_in(self.precision):
+            logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
         return loss_terms(logits, batch.labels, self.options)
 
     def step(self, batch: Labelled) -> dict[str, float] | Fault:
@@ -60,22 +82,22 @@ class Learner:
 
         Where that is the loss or a gradient, nothing has changed; where it is a parameter, the update made it so.
         """
-        touched = self.rows.touched(batch.samples)
-        rows_U = torch.from_numpy(touched.rows_U)
-        leaf_UX = self.network.table[rows_U].requires_grad_()
-        renumbered, noise = replace(batch, samples=touched.samples), self.noise.get_state()
+        found = touched(batch.samples)
+        rows_U = torch.from_numpy(found.rows_U)
+        leaf_UX = functional.embedding(rows_U, self.network.table).requires_grad_()
+        renumbered, noise = replace(batch, samples=found.samples), self.noise.get_state()
         terms = self.losses(leaf_UX, renumbered)
         loss = torch.stack(list(terms.values())).sum()
         if not loss.isfinite():
             rerun = partial(self._rerun, noise, leaf_UX, renumbered)
-            return fault_of_loss(self.network, leaf_UX, touched.samples, self.layout, rerun)
+            return fault_of_loss(self.network, leaf_UX, found.samples, self.layout, rerun)
         self.adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        if fault := fault_of_gradients(self.parameters, leaf_UX, touched.samples, self.layout):
+        if fault := fault_of_gradients(self.parameters, leaf_UX, found.samples, self.layout):
             return fault
         self.adam.step()
         moved_UX = self.adagrad.step(self.network.table, rows_U, leaf_UX)
-        fault = fault_of_parameters(self.parameters, moved_UX, touched.samples, self.layout)
+        fault = fault_of_parameters(self.parameters, moved_UX, found.samples, self.layout)
         return fault or {name: term.item() for name, term in terms.items()}
 
     def _rerun(self, noise: Tensor, table_RW: Tensor, batch: Labelled) -> None:
@@ -90,3 +112,13 @@ class Learner:
         """Return the model's and the optimisers' tensors."""
         model = {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
         return model, {_ACCUMULATOR: self.adagrad.accumulator_R, **adam_state(self.network, self.adam)}
+
+
+def with_room(rows: Tensor, count: int) -> Tensor:
+    """Return a tensor of so many rows, those it has first; the others are zeros or what was there. It shares memory where there is room."""
+    stored = rows.untyped_storage().nbytes() // (rows.element_size() * rows[0].numel())
+    if count > stored:
+        room = zeros(count + count // _ROOM, *rows.shape[1:])
+        room[: len(rows)] = rows
+        return room[:count]
+    return rows.as_strided((count, *rows.shape[1:]), rows.stride(), 0)

@@ -9,7 +9,7 @@ import polars as pl
 
 from components.checkpoints import Checkpoint
 from components.errors import DataError
-from components.model.encoding import Layout
+from components.model.encoding import Encoded, Layout, number, read
 from components.model.losses import initial_biases
 from components.model.quantiles import learn_layout
 from components.model.restore import as_trained, describe
@@ -17,7 +17,9 @@ from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
+from components.train.admission import Admission
 from components.train.batches import columns_to_train, label, labels_of, optional_labels
+from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels
 from components.train.learner import Learner
 from components.train.sampling import check_rate, sampled
@@ -45,9 +47,11 @@ def fine_tune(
         first = next(chunks, None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
+        parent, carried = carried_over(parent, first, layout, settings) if parent else (None, {})
         learner = Learner.resume(parent, as_trained(layout, parent.manifest), settings) if parent else _cold_start(first, layout, settings)
+        admission = Admission(parent, learner.layout, most_waiting=settings.train.most_waiting)
         for chunk in chain([first], chunks):
-            for done in _train_chunk(learner, chunk, tally, settings):
+            for done in _train_chunk(learner, admission, chunk, tally, settings):
                 if progress:
                     progress(done)
         if not tally.rows:
@@ -55,7 +59,10 @@ def fine_tune(
         if fault := learner.unread_fault():
             raise tally.diverged(fault, batches_ahead=0)
     model, optimizer = learner.tensors()
-    return Checkpoint(model, optimizer, {**tally.manifest(parent, settings), **describe(learner.layout, settings.model)})
+    ids, waiting = admission.tensors()
+    seen = {"ids": admission.facts(), "first_chunk": parent.manifest["chunks"] if parent else 0}
+    facts = {**tally.manifest(parent, settings), **describe(learner.layout, settings.model), **seen, **carried}
+    return Checkpoint({**model, **ids}, {**optimizer, **waiting}, facts)
 
 
 def _cold_start(rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learner:
@@ -63,12 +70,23 @@ def _cold_start(rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learn
     return Learner.new(learn_layout(layout, rows), settings, initial_biases(labels_of(rows, settings.model), settings.model))
 
 
-def _train_chunk(learner: Learner, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Iterator[int]:
+def _encode(learner: Learner, admission: Admission, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Encoded:
+    """Encode a chunk once the ids that it admits have rows, drawn from the seed."""
+    samples = read(chunk, learner.layout)
+    for ids in admission.admit(samples, chunk, number=tally.chunks):
+        learner.grow(admission.pool.rows)
+        for block in ids.blocks(settings.train.batch_size):
+            learner.renew(block, settings.train.seed)
+    return number(samples, learner.layout, admission.known)
+
+
+def _train_chunk(learner: Learner, admission: Admission, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Iterator[int]:
     """Train on a chunk in batches of nearly equal size; yields the rows done so far. Sampling may have left the chunk without rows."""
     generator = np.random.default_rng([settings.train.seed, tally.chunks])
-    shuffled = chunk[generator.permutation(chunk.height)]
+    order_N = generator.permutation(chunk.height)
     learner.noise.manual_seed(int(generator.integers(2**63)))
-    labelled = label(shuffled, learner.layout, settings.model, generator)
+    samples = _encode(learner, admission, chunk, tally, settings)
+    labelled = label(samples, chunk, settings.model, generator).ordered(order_N)  # numbers are moved sooner than the columns they are of
     batches = -(-chunk.height // settings.train.batch_size)
     bounds = [chunk.height * place // max(batches, 1) for place in range(batches + 1)]
     if wrong := fault_of_labels(labelled.labels, optional_labels(settings.model)):

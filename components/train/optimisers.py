@@ -6,6 +6,7 @@ R = V * T embeddings, W embedding width.
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 _EPSILON = 1e-8
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -29,11 +30,11 @@ class RowwiseAdagrad:
             raise ValueError("leaf: expected a gradient, found none; call backward() first")
         accumulator_VT = self.accumulator_R.view(len(table_VX), -1)
         gradient_UTW = leaf_UX.grad.view(len(rows_U), accumulator_VT.shape[1], -1)
-        accumulated_UT = accumulator_VT[rows_U] + gradient_UTW.square().mean(dim=2)
-        accumulator_VT[rows_U] = accumulated_UT
+        accumulated_UT = functional.embedding(rows_U, accumulator_VT) + gradient_UTW.square().mean(dim=2)
+        accumulator_VT.index_copy_(0, rows_U, accumulated_UT)
         move_UTW = gradient_UTW * (self.learning_rate / (accumulated_UT.sqrt() + _EPSILON)).unsqueeze(2)
         moved_UX = leaf_UX - move_UTW.flatten(start_dim=1)
-        table_VX[rows_U] = moved_UX
+        table_VX.index_copy_(0, rows_U, moved_UX)
         return moved_UX
 
 

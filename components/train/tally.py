@@ -72,5 +72,6 @@ class Tally:
             "seed": settings.train.seed,
             NEGATIVE_RATE: settings.train.negative_rate,
             "threads": settings.train.threads,
+            "precision": settings.train.precision,
             "torch": torch.__version__,
         }

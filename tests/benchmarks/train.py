@@ -98,10 +98,11 @@ class Bench:
             (self.sizes.rows, self.sizes.chunk_rows) if shape == "fields" else (self.sizes.list_rows, self.sizes.list_chunk_rows)
         )
         for threads in self.sizes.threads:
-            run = ours.Run(self.day, self.day.settings(shape), rows, batch, threads, chunk_rows)
-            score = alongside and threads == self.sizes.threads[-1]
-            for name, rate in self._in_process(ours.train, run, score=score).result.items():
-                self._keep(f"{shape} {batch} {threads} {name}", rate)
+            most = threads == self.sizes.threads[-1]
+            for precision in self.sizes.precisions if most else self.sizes.precisions[:1]:
+                run = ours.Run(self.day, self.day.settings(shape), rows, batch, threads, chunk_rows, precision)
+                for name, rate in self._in_process(ours.train, run, score=alongside and most).result.items():
+                    self._keep(f"{shape} {batch} {threads} {precision} {name}", rate)
         if alongside:
             for name, rate in self._in_process(ours.read, run).result.items():
                 self._keep(f"{shape} {name}", rate)
@@ -116,14 +117,14 @@ class Bench:
         for half, compiled in product((True, False), (True, False) if self.sizes.compiled and COMPILER else (False,)):
             choice = {"half": half, "compiled": compiled, "seconds": self.sizes.tower_seconds}
             rate = self._in_process(ours.towers, width, batch, self.sizes.threads[-1], **choice).result
-            self._keep(f"{shape} {batch} towers {'bf16' if half else 'float32'} {'compiled' if compiled else 'eager'}", rate)
+            self._keep(f"{shape} {batch} towers {'bfloat16' if half else 'float32'} {'compiled' if compiled else 'eager'}", rate)
 
     def _grow(self) -> None:
         """Train on few rows at each number of ids, in one process each: rate and peak memory."""
         days = {self.sizes.ids: self.day, **{ids: self._grown(ids) for ids in self.sizes.growth}}
         for ids, day in days.items():
             settings = day.settings("fields")
-            run = ours.Run(day, settings, self.sizes.growth_rows, self.sizes.batches[0], 1, self.sizes.chunk_rows)
+            run = ours.Run(day, settings, self.sizes.growth_rows, self.sizes.batches[0], 1, self.sizes.chunk_rows, self.sizes.precisions[0])
             cost = self._in_process(ours.train, run, score=False)
             self._keep(f"ids {ids} train", cost.result["train"])
             self._keep(f"ids {ids} peak", cost.peak_bytes)
@@ -155,7 +156,7 @@ class Bench:
         settings = day.settings("fields")
         parts = {"train": day.scan(settings, 0, sizes.parity_rows), "test": day.scan(settings, sizes.parity_rows, day.rows)}
         write_matrices(self.folder / "parity.npz", parts, settings)
-        run = ours.Run(day, settings, day.rows, sizes.parity_batch, sizes.threads[-1], sizes.chunk_rows)
+        run = ours.Run(day, settings, day.rows, sizes.parity_batch, sizes.threads[-1], sizes.chunk_rows, sizes.precisions[0])
         self._in_process(ours.scores, run, sizes.parity_rows, self.folder / "ours.npy")
         for library in PEERS if self.peers else ():
             self._peer(self.folder / f"{library}.npy", "parity", library=library, form="tuned", batch=sizes.parity_batch, steps=0)

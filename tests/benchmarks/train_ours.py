@@ -37,11 +37,12 @@ class Run:
     batch: int
     threads: int
     chunk_rows: int
+    precision: str = "float32"
 
     @property
     def chosen(self) -> Settings:
         """The settings with these choices."""
-        train = {"batch_size": self.batch, "threads": self.threads, "chunk_rows": self.chunk_rows}
+        train = {"batch_size": self.batch, "threads": self.threads, "chunk_rows": self.chunk_rows, "precision": self.precision}
         return altered(self.settings, train=self.settings.train.model_copy(update=train))
 
 
@@ -61,8 +62,7 @@ def train(run: Run, *, score: bool) -> Rates:
     rates = {"train": (done - warm) / (ended - began), "train_cpu": (done - warm) / (cpu_ended - cpu)}
     if score:
         began = time.perf_counter()
-        for _role in ("champion", "challenger"):
-            scored = sum(chunk.height for chunk in score_chunks(rows, checkpoint, profile=profile, settings=settings))
+        scored = sum(chunk.height for chunk in score_chunks(rows, checkpoint, profile=profile, settings=settings))
         rates["score"] = scored / (time.perf_counter() - began)
     return rates
 

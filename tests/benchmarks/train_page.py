@@ -70,19 +70,18 @@ def _unit(name: str) -> str:
 
 
 def _speed(found: Measured, sizes: Sizes) -> Iterator[Row]:
-    """Yield our rate, at the most threads, over the peers' and over the fastest of the towers alone."""
-    for shape in SHAPES:
-        for batch in sizes.batches:
-            at = f"{shape}, batch {batch:,}"
-            rate = found.median(f"{shape} {batch} {sizes.threads[-1]} train")
-            for (library, title), (form, told) in product(LIBRARIES.items(), FORMS.items()):
-                if (name := f"{shape} {batch} {library} {form}") in found.values:
-                    goal = (">=", 25.0) if form == "readme" else None
-                    yield _row(f"{at}: ours / {title}", rate / found.median(name), "x", told, goal)
-            towers = [name for name in found.values if name.startswith(f"{shape} {batch} towers")]
-            fastest = max(towers, key=found.median)
-            told = f"{fastest.rpartition('towers ')[2]}, the fastest of {len(towers)}"
-            yield _row(f"{at}: ours / towers alone", rate / found.median(fastest), "x", told, (">=", 0.6))
+    """Yield our rate, at the most threads, over the peers' and over the faster of the towers alone in our precision."""
+    for shape, batch, precision in product(SHAPES, sizes.batches, sizes.precisions):
+        at = f"{shape}, batch {batch:,}, {precision}"
+        rate = found.median(f"{shape} {batch} {sizes.threads[-1]} {precision} train")
+        for (library, title), (form, told) in product(LIBRARIES.items(), FORMS.items()):
+            if (name := f"{shape} {batch} {library} {form}") in found.values:
+                goal = (">=", 25.0) if form == "readme" and precision == sizes.precisions[0] else None
+                yield _row(f"{at}: ours / {title}", rate / found.median(name), "x", told, goal)
+        towers = [name for name in found.values if name.startswith(f"{shape} {batch} towers {precision}")]
+        fastest = max(towers, key=found.median)
+        told = f"{fastest.rpartition('towers ')[2]}, the fastest of {len(towers)}"
+        yield _row(f"{at}: ours / towers alone", rate / found.median(fastest), "x", told, (">=", 0.6))
 
 
 def _parity(found: Measured) -> Iterator[Row]:
@@ -96,13 +95,13 @@ def _parity(found: Measured) -> Iterator[Row]:
 
 def _beside(found: Measured, sizes: Sizes) -> Iterator[Row]:
     """Yield what else a day's training costs: reading, scoring, lists, judging, starting."""
-    batch, threads = sizes.batches[0], sizes.threads[-1]
-    rates = {shape: found.median(f"{shape} {batch} {threads} train") for shape in SHAPES}
+    at = f"{sizes.batches[0]} {sizes.threads[-1]} {sizes.precisions[0]}"
+    told = f"batch {sizes.batches[0]:,}, {sizes.threads[-1]} threads, {sizes.precisions[0]}"
+    rates = {shape: found.median(f"{shape} {at} train") for shape in SHAPES}
     for shape, rate in rates.items():
-        told = f"batch {batch:,}, {threads} threads"
         yield _row(f"{shape}: reading and encoding, share of our time", rate / found.median(f"{shape} read_encode"), "", told, ("<=", 0.5))
-        score = found.median(f"{shape} {batch} {threads} score") / rate
-        yield _row(f"{shape}: scoring by champion and challenger / training", score, "x", told, (">=", 3.0))
+        score = found.median(f"{shape} {at} score") / rate
+        yield _row(f"{shape}: scoring by one model / training", score, "x", told, (">=", 3.0))
     ids = (FIELDS + len(LISTS) * LIST_LENGTH) / FIELDS
     yield _row("lists: time a row / that of fields", rates["fields"] / rates["lists"], "x", f"ids a row: {ids:g} x", ("<=", ids))
     auc = found.median("auc ours") / found.median("auc theirs")

@@ -86,8 +86,9 @@ class Day:
         return ONE_DAY // self.rows
 
     def settings(self, shape: str) -> Settings:
-        """Return the pipeline's settings for the day; puts them into the environment."""
-        own = {"ESMM_HOME": self.folder, "ESMM_DATA__PROFILE": self.folder / f"{shape}.toml"}
+        """Return the pipeline's settings for the day, whose labels are final; puts them into the environment."""
+        final = {"ESMM_MODEL__AGE_CORRECTED": "false"}
+        own = {"ESMM_HOME": self.folder, "ESMM_DATA__PROFILE": self.folder / f"{shape}.toml", **final}
         os.environ.update({name: str(value) for name, value in own.items()})
         return load_settings()
 

@@ -15,6 +15,8 @@ class Sizes:
     batches: tuple[int, ...] = (4_096, 16_384)
     threads: tuple[int, ...] = (1, 2)
     """Of torch, ascending; the peers and the towers have the last."""
+    precisions: tuple[str, ...] = ("bfloat16", "float32")
+    """Of ours; with fewer threads than the most, the first alone."""
     rounds: int = 3
     peer_steps: int = 5
     tower_seconds: float = 5.0
@@ -37,6 +39,7 @@ QUICK = Sizes(
     list_chunk_rows=1_024,
     batches=(256,),
     threads=(1,),
+    precisions=("bfloat16",),
     rounds=1,
     peer_steps=2,
     tower_seconds=0.05,

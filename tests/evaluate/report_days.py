@@ -70,6 +70,17 @@ def relabelled() -> dict:
     }
 
 
+def ids() -> list[dict]:
+    """An exact table that two fields read, and a hashed one."""
+    none = dict.fromkeys(("unknown_share", "collision_share", "ids", "admitted", "evicted", "waiting", "dropped"))
+    known = {"ids": 48_604, "admitted": 6_850, "evicted": 12, "waiting": 39_536, "dropped": 0}
+    return [
+        {**none, "field": "item_id", "table": "item_id", "entries": 200_100, "unknown_share": 0.0675, **known},
+        {**none, "field": "user_click_items_30d", "table": "item_id", "entries": 1_200_000, "unknown_share": 0.0},
+        {**none, "field": "user_id", "table": "user_id", "entries": 200_100, "collision_share": 0.0861},
+    ]
+
+
 def whole_day(*, seed: int = 1, champion: bool = True, verdict: str = "promote", home: str = "/srv/esmm") -> dict[str, dict]:
     """All records of a day that ran to its end."""
     failure = {"severity": "warning", "table": "impressions", "expectation": "expect_column_psi", "column": "scene"}
@@ -95,6 +106,7 @@ def whole_day(*, seed: int = 1, champion: bool = True, verdict: str = "promote",
             "clicks": 9_800,
             "conversions": 850,
             "rows_from": "2024-05-02T18:00:00+00:00",
+            "ids": ids(),
             "seconds": 14.0,
         },
         "evaluate": evaluation(seed=seed, champion=champion),

@@ -170,6 +170,14 @@ def test_metrics_are_those_of_the_evaluation(whole):
     assert f"{auc['positives']:,} positives" in row.note
 
 
+def test_what_became_of_the_ids_is_told_by_field(page, whole):
+    text = Reader(page).text
+    assert "item_id item_id 200,100 48,604 6,850 12 39,536 6.75% does not apply" in text
+    assert "user_id user_id 200,100 does not apply does not apply does not apply does not apply does not apply 8.61%" in text
+    older = {**whole, "train": {name: value for name, value in whole["train"].items() if name != "ids"}}
+    assert "The training recorded none." in Reader(render(inputs(older))).text
+
+
 def test_values_from_the_logs_are_escaped(page):
     assert "<b>cart" not in page
     assert "&lt;b&gt;cart &amp; more&lt;/b&gt;" in page

@@ -37,7 +37,7 @@ def checkpoint_of(layout, **choices):
         ({"bottom": "separate_embedding"}, "model.bottom was shared_embedding, is separate_embedding"),
         ({"loss": "product"}, "model.loss was product_masked, is product"),
         ({"loss": "esm2"}, "model.loss was product_masked, is esm2"),
-        ({"age_corrected": True}, "model.age_corrected was False, is True"),
+        ({"age_corrected": False}, "model.age_corrected was True, is False"),
         ({"activation": "prelu"}, "model.activation was relu, is prelu"),
         ({"position_tower": True}, "model.position_tower was False, is True"),
         (DWELL, r"model.regressions was \[\], is \[.*dwell"),
@@ -65,9 +65,10 @@ def test_what_does_not_shape_the_network_is_no_reason_to_refuse(layout, unused):
 
 
 def test_a_checkpoint_from_before_there_were_choices_is_esmm(layout):
-    saved = checkpoint_of(layout, loss="product")
+    choices = {"loss": "product", "age_corrected": False}
+    saved = checkpoint_of(layout, **choices)
     older = Checkpoint(saved.model, {}, {name: value for name, value in saved.manifest.items() if name != "network"})
-    assert torch.equal(restore(older, layout, options_of(loss="product")).table, saved.model["table"])
+    assert torch.equal(restore(older, layout, options_of(**choices)).table, saved.model["table"])
     with pytest.raises(CheckpointError, match=r"model.bottom was shared_embedding, is dbmtl"):
         restore(older, layout, options_of(bottom="dbmtl"))
 

@@ -1,7 +1,8 @@
 import numpy as np
 import torch
+from torch.nn import functional
 
-from components.model.embedding import RowIndex, embed
+from components.model.embedding import embed, touched
 from components.model.encoding import encode
 
 
@@ -33,12 +34,24 @@ def test_padded_empty_and_missing_lists_contribute_zero(samples, layout):
 
 
 def test_a_batch_in_terms_of_its_distinct_rows_embeds_alike(samples, layout):
-    index = RowIndex(layout.rows)
     table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1))
-    for first, last in ((0, 4), (1, 2), (2, 4)):  # the index is used again and again
+    for first, last in ((0, 4), (1, 2), (2, 4)):
         batch = encode(samples, layout).slice(first, last)
-        touched = index.touched(batch)
-        assert sorted(touched.rows_U) == sorted({*batch.ids_NS.ravel().tolist(), *batch.values_E.tolist()})
-        found = embed(table[torch.from_numpy(touched.rows_U)], touched.samples, layout)
+        distinct = touched(batch)
+        assert distinct.rows_U.tolist() == sorted({*batch.ids_NS.ravel().tolist(), *batch.values_E.tolist()})
+        found = embed(table[torch.from_numpy(distinct.rows_U)], distinct.samples, layout)
         assert torch.equal(found.x_BFW, embed(table, batch, layout).x_BFW)
         assert torch.equal(found.entries(), embed(table, batch, layout).entries())
+
+
+def test_gradients_are_those_of_torch(samples, layout):
+    encoded = encode(samples, layout)
+    table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    embedded = embed(table, encoded, layout)
+    weights = torch.randn(embedded.x_BFW.shape, generator=torch.Generator().manual_seed(2))
+    embedded.x_BFW.mul(weights).sum().add(embedded.entries().square().sum()).backward()
+    singles = functional.embedding(torch.from_numpy(encoded.ids_NS), table)
+    entries = functional.embedding(torch.from_numpy(encoded.values_E), table)
+    pooled = embedded.pool(entries) * embedded.entry_weights()
+    expected = torch.cat([singles, pooled], dim=1).mul(weights).sum() + entries.square().sum()
+    torch.testing.assert_close(table.grad, torch.autograd.grad(expected, table)[0])

@@ -121,3 +121,23 @@ def test_fields_without_these_keys_mean_what_saved_checkpoints_were_trained_with
     rows = b"".join(array.tobytes() for array in (encoded.ids_NS, encoded.values_E, encoded.offsets_NL))
     assert hashlib.sha256(rows).hexdigest()[:16] == "f153337d1b7a6c9a"
     assert hashlib.sha256(written.encode()).hexdigest()[:16] == "2f73bf87cc7eb9b0"
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"kind": "id", "admit_after": 2, "expire_days": 7}, "admit_after, expire_days: expected exact = true beside them; add it"),
+        ({"kind": "number", "exact": True}, "exact: expected an id, a list of ids or a cross, without values"),
+        ({"kind": "id", "exact": True, "values": ["a"]}, "exact: expected an id, a list of ids or a cross, without values"),
+        ({"kind": "id", "exact": True, "table": "os"}, "exact: expected it on the field that owns table os; move it there"),
+    ],
+)
+def test_an_exact_table_is_declared_where_it_is_owned(make_profile, field, message):
+    with pytest.raises(ValueError, match=message):
+        make_profile([OS, {"name": "item", **field}])
+
+
+def test_an_exact_table_has_two_rows_of_its_own_and_older_fields_say_nothing_of_it(make_profile):
+    profile = make_profile([{"name": "item", "kind": "id", "exact": True, "buckets": 900}, {"name": "user", "kind": "id", "buckets": 70}])
+    assert profile.vocabularies == {"item": 2, "user": 70}
+    assert [set(field.model_dump()) & {"exact", "admit_after", "expire_days"} for field in profile.fields] == [{"exact"}, set()]

@@ -179,7 +179,7 @@ def test_esm2s_paths_that_convert_alike_are_esmm():
     """Where an action says nothing about the purchase, y3 = y4, the conversion term is the product loss."""
     a, b, action = (logits_of("esm2")[task] for task in ("ctr", "acted_cvr", "action"))
     ours = loss_terms({"ctr": a, "action": action, "acted_cvr": b, "other_cvr": b}, labels_of(), Model(loss="esm2"))
-    assert ours["ctcvr"].item() == pytest.approx(loss_terms({"ctr": a, "cvr": b}, labels_of(), Model())["ctcvr"].item())
+    assert ours["ctcvr"].item() == pytest.approx(loss_terms({"ctr": a, "cvr": b}, labels_of(), Model(age_corrected=False))["ctcvr"].item())
 
 
 def test_the_bound_is_zero_where_the_heads_agree_and_pulls_them_together_elsewhere():
@@ -225,7 +225,7 @@ def test_a_loss_reads_the_labels_that_it_names(name):
 
 
 def test_a_regression_counts_the_rows_that_have_a_value():
-    options = Model.model_validate({"regressions": [{"name": "dwell", "column": "dwell_s", "weight": 0.5}]})
+    options = Model.model_validate({"age_corrected": False, "regressions": [{"name": "dwell", "column": "dwell_s", "weight": 0.5}]})
     predicted = tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
     logits = {"ctr": torch.zeros(4), "cvr": torch.zeros(4), "dwell": predicted}
     labels = {"clicked": torch.zeros(4), "converted": torch.zeros(4), "dwell_s": tensor([2.0, float("nan"), 0.0, float("nan")])}
@@ -240,5 +240,6 @@ def test_a_regression_counts_the_rows_that_have_a_value():
 def test_half_precision_logits_lose_nothing_in_the_loss():
     logits = {task: tensor([-8.0, 5.5]).bfloat16() for task in ("ctr", "cvr")}
     labels = {"clicked": tensor([0.0, 1.0]), "converted": tensor([0.0, 1.0])}
-    half, whole = (loss_terms(given, labels, Model()) for given in (logits, {task: logit.float() for task, logit in logits.items()}))
+    options, exact = Model(age_corrected=False), {task: logit.float() for task, logit in logits.items()}
+    half, whole = (loss_terms(given, labels, options) for given in (logits, exact))
     assert {name: term.item() for name, term in half.items()} == {name: term.item() for name, term in whole.items()}

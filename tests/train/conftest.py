@@ -44,7 +44,7 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_samples() -> Callable[..., pl.DataFrame]:
     """Return a maker of samples whose clicks follow the item, whose conversions and dwell times the price; where not clicked, none."""
 

@@ -108,6 +108,7 @@ def test_attention_learns_that_a_click_follows_what_was_clicked_before(make_sett
             "price": [1] * 4000,
             "clicked": clicked,
             "converted": clicked,
+            "known_share": [1.0] * 4000,
         }
     )
     profile, found = make_settings().profile_path.read_text(), {}
@@ -161,6 +162,7 @@ def test_the_position_tower_takes_the_position_out_of_the_click(make_settings):
             "position": pl.Series(position, dtype=pl.Int32),
             "clicked": clicked,
             "converted": [False] * 6000,
+            "known_share": [1.0] * 6000,
         }
     )
     found = {}

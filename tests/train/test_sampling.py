@@ -46,6 +46,7 @@ def world():
             "clicked": clicked,
             "acted": clicked & (items % 2 == 0),
             "converted": clicked & (generator.random(ROWS) < pcvr),
+            "known_share": [1.0] * ROWS,
             "true_pctr": pctr,
             "true_pcvr": pcvr,
         }

@@ -115,7 +115,7 @@ def test_goals_are_met_from_the_ratio_of_medians_on(peer, peak, met):
         values |= {f"{shape} 256 1 bfloat16 train": [1e5, 1.0, 2e5], f"{shape} 256 1 bfloat16 score": [3e5]}
         values |= {f"{shape} 256 towers bfloat16 eager": [1.5e5]}
         values |= {f"{shape} 256 rechub readme": [peer], f"{shape} 256 rechub tuned": [1e6], f"{shape} read_encode": [1e6]}
-    values |= {"ids 20 train": [100.0], "ids 40 train": [80.0], "ids 20 peak": [10_000.0], "ids 40 peak": [peak]}
+    values |= {"width 8 train": [1.0], "ids 20 train": [100.0], "ids 40 train": [80.0], "ids 20 peak": [10_000.0], "ids 40 peak": [peak]}
     rows = results(Measured(values, table_bytes={20: 1_000, 40: 3_000}), QUICK)
     judged = {row["name"]: row["met"] for row in rows if row["goal"]}
     assert judged["fields, batch 256, bfloat16: ours / torch-rechub"] is met

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from components.records import write_text
-from components.settings import load_settings
+from components.settings import altered, load_settings
 from tests.benchmarks import train_ours as ours
 from tests.benchmarks.data_process import Cost, in_fresh_process
 from tests.benchmarks.train_page import Measured, markdown, results
@@ -59,6 +59,7 @@ class Bench:
                 for batch in self.sizes.batches:
                     self._turn(shape, batch, alongside=batch == self.sizes.batches[0])
             self._grow()
+            self._widen()
             self._keep("start", self._start())
             log.warning("round %d of %d is done", number + 1, self.sizes.rounds)
         for seconds in self._in_process(ours.auc_seconds, self.sizes.auc_rows, self.sizes.rounds).result:
@@ -129,6 +130,16 @@ class Bench:
             self._keep(f"ids {ids} train", cost.result["train"])
             self._keep(f"ids {ids} peak", cost.peak_bytes)
             self.found.table_bytes[ids] = sum(settings.profile.vocabularies.values()) * (WIDTH + 1) * 4
+
+    def _widen(self) -> None:
+        """Train on few rows with embeddings of other widths."""
+        for width in self.sizes.widths:
+            chosen = self.day.settings("fields")
+            settings = altered(chosen, model=chosen.model.model_copy(update={"embedding_width": width}))
+            run = ours.Run(
+                self.day, settings, self.sizes.growth_rows, self.sizes.batches[0], 1, self.sizes.chunk_rows, self.sizes.precisions[0]
+            )
+            self._keep(f"width {width} train", self._in_process(ours.train, run, score=False).result["train"])
 
     def _start(self) -> float:
         """Return the seconds from the start of `esmm train` to the end of its first step."""

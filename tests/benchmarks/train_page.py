@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.evaluate.auc import Difference, auc_difference, placements
 from components.experiment.tables import grid
+from tests.benchmarks.train_peers import WIDTH
 from tests.benchmarks.train_rows import FIELDS, LIST_LENGTH, LISTS, SHAPES
 from tests.benchmarks.train_sizes import Sizes
 
@@ -111,8 +112,11 @@ def _beside(found: Measured, sizes: Sizes) -> Iterator[Row]:
 
 
 def _growth(found: Measured, sizes: Sizes) -> Iterator[Row]:
-    """Yield what more ids cost, against the fewest."""
+    """Yield what more ids cost, against the fewest, and what other widths do."""
     base, *larger = sorted(found.table_bytes)
+    for width in sizes.widths:
+        rate = found.median(f"width {width} train") / found.median(f"ids {base} train")
+        yield _row(f"width {width}: rate / that at {WIDTH}", rate, "x", f"batch {sizes.batches[0]:,}, 1 thread, {sizes.precisions[0]}")
     for ids in larger:
         name, told = f"{ids / 1e6:g} M ids", f"{sizes.growth_rows:,} rows, batch {sizes.batches[0]:,}, 1 thread"
         rate = found.median(f"ids {ids} train") / found.median(f"ids {base} train")

@@ -24,6 +24,8 @@ class Sizes:
     """Whether the towers alone are compiled too."""
     growth: tuple[int, ...] = (20_000_000,)
     growth_rows: int = 3 * 262_144
+    widths: tuple[int, ...] = (8, 32, 64)
+    """Of the embeddings, beside the usual."""
     auc_rows: int = 10_000_000
     parity_rows: int = 262_144
     """0: no comparison of AUCs."""
@@ -46,6 +48,7 @@ QUICK = Sizes(
     compiled=False,
     growth=(40_000,),
     growth_rows=2_048,
+    widths=(8,),
     auc_rows=10_000,
     parity_rows=20_000,
     parity_batch=256,

@@ -178,7 +178,8 @@ class Train(Section):
     """Row-wise Adagrad, embedding tables. From 0.005 to 0.02 the three real sets' AUCs agree within seed noise; at 0.1 rare ids overfit."""
     seed: int = 2018
     threads: int = Field(default=1, ge=1)
-    """Of torch; they decide the bytes too. 2 are 1.5 times as fast on idle cores but 20 times slower where other steps share them."""
+    """Of torch, beside one that prepares the next chunk; they decide the bytes too. On two idle cores 2 are 1.5 times as fast in float32,
+    a tenth in bfloat16; where other steps share the cores they are slower than 1."""
     missing_parent: Literal["fail", "last_trained", "cold_start"] = "fail"
     """What to do when the day before has no checkpoint although an earlier day has one."""
     full_retrain_every_days: int = Field(default=0, ge=0)

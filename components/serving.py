@@ -110,7 +110,7 @@ def score_day(day: date, out: Path, settings: Settings, *, model: str = "champio
     checkpoint = load_model(model, settings)
     rows = assembled(day, settings, first=midnight(day), end=midnight(day + ONE_DAY))
     own = own_fields(rows, checkpoint, settings.profile)
-    chunks = score_chunks(own.rows, checkpoint, profile=own.profile, settings=settings)
+    chunks = (frame for (frame,) in score_chunks(own.rows, [checkpoint], profile=own.profile, settings=settings))
     num_rows = _write_parquet(chunks, out, {"day": str(day), "model": str(checkpoint.version)})
     if not num_rows:
         raise DataError(f"score-day {day}: expected samples, found none; run `esmm label {day}` first")

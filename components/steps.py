@@ -253,8 +253,7 @@ def evaluate(day: date, settings: Settings) -> Record:
     """Score challenger and champion on the day's holdout, which neither has seen, and compare them."""
     from components.checkpoints import CheckpointStore
     from components.evaluate.metrics import evaluate as compare
-    from components.model.own_fields import own_fields
-    from components.model.scoring import score
+    from components.model.own_fields import score_own
     from components.model.standing import standings
 
     challenger = Records(settings.root).require(day, "train")["version"]
@@ -267,21 +266,17 @@ def evaluate(day: date, settings: Settings) -> Record:
         rows = assembled(day, settings, first=holdout_start(day, settings), end=midnight(day + ONE_DAY))
         if settings.model.age_corrected:
             rows = rows.with_columns(known_delays(day, settings).known_share())
-        scores, known, gone = {}, pl.DataFrame(), {}
-        for role, version in versions.items():  # one model in memory at a time
-            model = store.load(version)
-            own = own_fields(rows, model, settings.profile)
-            scores[role] = score(own.rows, model, profile=own.profile, settings=settings).lazy().collect()
-            gone[role] = {"fields_gone": own.gone} if own.gone else {}
-            if role == "challenger":
-                known = standings(own.rows, model, profile=own.profile)
+        models = {role: store.load(version) for role, version in versions.items()}
+        owns, scores = score_own(rows, models, settings=settings)
+        known = standings(owns["challenger"].rows, models["challenger"], profile=owns["challenger"].profile)
         predictions = [frame.with_columns(role=pl.lit(role), model_version=pl.lit(versions[role])) for role, frame in scores.items()]
         record["table_version"] = lake.replace(PREDICTIONS, day, pl.concat(predictions).lazy())
         check_predictions(day, rows, settings)
         scored = with_scores(rows, scores, settings).join(known, on="impression_id", how="left", validate="1:1", maintain_order="left")
         record.update(compare(scored, settings=settings, slices=(*settings.profile.slices, *known.columns[1:])))
         for role, version in versions.items():
-            record["models"][role].update({"version": version, **gone[role]})
+            gone = {"fields_gone": owns[role].gone} if owns[role].gone else {}
+            record["models"][role].update({"version": version, **gone})
     return record
 
 

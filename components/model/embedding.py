@@ -81,23 +81,41 @@ class Embedded:
         return _entry_weights(torch.from_numpy(self.samples.offsets_NL), self.layout)
 
 
-def embed(table_RW: Tensor, samples: Encoded, layout: Layout) -> Embedded:
-    """Look up each sample's fields."""
-    singles_BSW = look_up(table_RW, torch.from_numpy(samples.ids_NS))
-    if not layout.lists:
-        return Embedded(singles_BSW, table_RW, samples, layout)
-    offsets = torch.from_numpy(samples.offsets_NL)
-    sums = _Pool.apply(table_RW, torch.from_numpy(samples.values_E), offsets)  # type: ignore[no-untyped-call]  # torch's own
-    pooled_BLW = sums.view(len(samples), len(layout.lists), -1)
-    if any(field.pooling == "mean" for field in layout.lists):
-        pooled_BLW = pooled_BLW * _entry_weights(offsets, layout)
-    return Embedded(torch.cat([singles_BSW, pooled_BLW], dim=1), table_RW, samples, layout)
+def embed(table_RW: Tensor, samples: Encoded, layout: Layout, by_row: "ByRow | None" = None) -> Embedded:
+    """Look up each sample's fields. by_row: the order of the lookups, where it is known already: the gradient needs it."""
+    means = any(field.pooling == "mean" for field in layout.lists)
+    weights_BL1 = _entry_weights(torch.from_numpy(samples.offsets_NL), layout) if means else None
+    x_BFW = _Embed.apply(table_RW, samples, len(layout.lists), weights_BL1, by_row)  # type: ignore[no-untyped-call]  # torch's own
+    return Embedded(x_BFW, table_RW, samples, layout)
 
 
 def look_up(table_RW: Tensor, places: Tensor) -> Tensor:
     """Return the rows at these places, of any shape, as (..., W)."""
     found: Tensor = _LookUp.apply(table_RW, places)  # type: ignore[no-untyped-call]  # torch's own
     return found
+
+
+class _Embed(torch.autograd.Function):
+    """The rows of the single fields beside the weighted sums of those of the lists, as x_BFW."""
+
+    @staticmethod
+    def forward(ctx: Any, table_RW: Tensor, samples: Encoded, lists: int, weights_BL1: Tensor | None, by_row: "ByRow | None") -> Tensor:
+        ctx.samples, ctx.lists, ctx.weights_BL1, ctx.by_row, ctx.rows = samples, lists, weights_BL1, by_row, len(table_RW)
+        singles_BSW = functional.embedding(torch.from_numpy(samples.ids_NS), table_RW)
+        if not lists:
+            return singles_BSW
+        sums = _summed(table_RW, torch.from_numpy(samples.values_E), torch.from_numpy(samples.offsets_NL))
+        pooled_BLW = sums.view(len(samples), lists, sums.shape[1])
+        return torch.cat([singles_BSW, pooled_BLW if weights_BL1 is None else pooled_BLW * weights_BL1], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BFW: Tensor) -> tuple[Tensor, None, None, None, None]:
+        if ctx.weights_BL1 is not None:
+            singles_BSW, pooled_BLW = torch.split(gradient_BFW, [gradient_BFW.shape[1] - ctx.lists, ctx.lists], dim=1)
+            gradient_BFW = torch.cat([singles_BSW, pooled_BLW * ctx.weights_BL1], dim=1)
+        by_row = ctx.by_row or _by_row(ctx.samples, ctx.rows)
+        flat = gradient_BFW.reshape(-1, gradient_BFW.shape[-1])
+        return _summed(flat, torch.from_numpy(by_row.vectors_P), torch.from_numpy(by_row.ends_R1)), None, None, None, None
 
 
 class _LookUp(torch.autograd.Function):
@@ -111,37 +129,40 @@ class _LookUp(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        order_P, ends_R1 = _by_row(ctx.saved_tensors[0].flatten(), ctx.rows)
-        return _summed(gradient.reshape(-1, gradient.shape[-1]), order_P, ends_R1), None
-
-
-class _Pool(torch.autograd.Function):
-    """Sums of runs of rows."""
-
-    @staticmethod
-    def forward(ctx: Any, table_RW: Tensor, places_P: Tensor, offsets: Tensor) -> Tensor:
-        ctx.save_for_backward(places_P, offsets)
-        ctx.rows = len(table_RW)
-        return _summed(table_RW, places_P, offsets)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        places_P, offsets = ctx.saved_tensors
-        order_P, ends_R1 = _by_row(places_P, ctx.rows)
-        runs_P = torch.arange(len(offsets) - 1).repeat_interleave(offsets.diff())
-        return _summed(gradient, runs_P[order_P], ends_R1), None, None
+        rows_P = ctx.saved_tensors[0].flatten().numpy()
+        _, order_P = _sorted(rows_P)
+        return _summed(gradient.reshape(-1, gradient.shape[-1]), torch.from_numpy(order_P), torch.from_numpy(_ends(rows_P, ctx.rows))), None
 
 
 def _summed(table_RW: Tensor, places_P: Tensor, offsets: Tensor) -> Tensor:
     return functional.embedding_bag(places_P, table_RW, offsets, mode="sum", include_last_offset=True)
 
 
-def _by_row(places_P: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Return the positions in the order of the rows that they hold, and of each row the first of its run, and the end."""
-    _, order_P = _sorted(places_P.numpy())
-    ends_R1 = np.zeros(rows + 1, np.int64)
-    np.cumsum(np.bincount(places_P.numpy(), minlength=rows), out=ends_R1[1:])
-    return torch.from_numpy(order_P), torch.from_numpy(ends_R1)
+def _ends(rows_P: Ids, rows: int) -> Ids:
+    """Return ends_R1: of each row the first of its run among the sorted places, and their number."""
+    return np.append(0, np.cumsum(np.bincount(rows_P, minlength=rows)))
+
+
+@dataclass(frozen=True)
+class ByRow:
+    """The lookups of a batch in the order of the rows that they read: the gradient of a row is the sum of those of its run."""
+
+    vectors_P: Ids
+    """Which of the B * F vectors of x_BFW each goes into."""
+    ends_R1: Ids
+    """Of each row the first of its run, and the end."""
+
+
+def _by_row(samples: Encoded, rows: int) -> ByRow:
+    rows_P = np.concatenate([samples.ids_NS.ravel(), samples.values_E])
+    return ByRow(_vectors(samples)[_sorted(rows_P)[1]], _ends(rows_P, rows))
+
+
+def _vectors(samples: Encoded) -> Ids:
+    """Return which of the B * F vectors each place goes into: those of the single fields first, then the list entries."""
+    singles = samples.ids_NS.shape[1]
+    vectors_BF = np.arange(len(samples) * (singles + samples.lists)).reshape(len(samples), singles + samples.lists)
+    return np.concatenate([vectors_BF[:, :singles].ravel(), np.repeat(vectors_BF[:, singles:].ravel(), np.diff(samples.offsets_NL))])
 
 
 def _sorted(rows_P: Ids) -> tuple[Ids, Ids]:
@@ -167,6 +188,7 @@ class Touched:
 
     rows_U: Ids
     samples: Encoded
+    by_row: ByRow
 
 
 def touched(samples: Encoded) -> Touched:
@@ -177,4 +199,5 @@ def touched(samples: Encoded) -> Touched:
     places_P = np.empty_like(order_P)
     places_P[order_P] = np.cumsum(first_P) - 1
     renumbered = Encoded(places_P[:singles].reshape(samples.ids_NS.shape), places_P[singles:], samples.offsets_NL)
-    return Touched(sorted_P[first_P], renumbered)
+    starts_U = np.flatnonzero(first_P)
+    return Touched(sorted_P[starts_U], renumbered, ByRow(_vectors(samples)[order_P], np.append(starts_U, len(order_P))))

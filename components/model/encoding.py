@@ -137,20 +137,15 @@ class Encoded:
         """Return the number of samples."""
         return len(self.ids_NS)
 
+    @property
+    def lists(self) -> int:
+        """The number of list fields, L; 0 where there are no samples."""
+        return (len(self.offsets_NL) - 1) // max(len(self), 1)
+
     def slice(self, first: int, last: int) -> "Encoded":
         """Return the samples [first, last), without copying ids."""
-        lists = (len(self.offsets_NL) - 1) // max(len(self), 1)
-        offsets = self.offsets_NL[first * lists : last * lists + 1]
+        offsets = self.offsets_NL[first * self.lists : last * self.lists + 1]
         return Encoded(self.ids_NS[first:last], self.values_E[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    def ordered(self, order_N: Ids) -> "Encoded":
-        """Return the samples in another order."""
-        lists = (len(self.offsets_NL) - 1) // max(len(self), 1)
-        runs = np.diff(self.offsets_NL), self.offsets_NL[:-1]
-        lengths_NL, starts_NL = (values.reshape(len(self), lists)[order_N].ravel() for values in runs)
-        offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
-        places_E = np.repeat(starts_NL - offsets_NL[:-1], lengths_NL) + np.arange(offsets_NL[-1])
-        return Encoded(self.ids_NS[order_N], self.values_E[places_E], offsets_NL)
 
 
 @dataclass(frozen=True)
@@ -168,12 +163,12 @@ class Read:
         return ((name, column) for name, column in self.columns.items() if isinstance(column, Hashed))
 
 
-def encode(samples: pl.DataFrame, layout: Layout, known: Mapping[str, KnownIds] = NO_IDS) -> Encoded:
-    """Encode assembled samples, in their order; raises SettingsError for a field whose column is absent or of the wrong kind.
+def encode(samples: pl.DataFrame, layout: Layout, known: Mapping[str, KnownIds] = NO_IDS, order_N: Ids | None = None) -> Encoded:
+    """Encode assembled samples; raises SettingsError for a field whose column is absent or of the wrong kind.
 
-    known: the ids that have a row, for each exact vocabulary.
+    known: the ids that have a row, for each exact vocabulary. order: of the samples; None: as they are.
     """
-    return number(read(samples, layout), layout, known)
+    return number(read(samples, layout), layout, known, order_N)
 
 
 def read(samples: pl.DataFrame, layout: Layout) -> Read:
@@ -185,21 +180,33 @@ def read(samples: pl.DataFrame, layout: Layout) -> Read:
     return Read(samples.height, columns, tuple(lengths for _, lengths in lists.values()))
 
 
-def number(samples: Read, layout: Layout, known: Mapping[str, KnownIds]) -> Encoded:
-    """Give samples that were read the rows of the concatenated table."""
+def number(samples: Read, layout: Layout, known: Mapping[str, KnownIds], order_N: Ids | None = None) -> Encoded:
+    """Give samples that were read the rows of the concatenated table; order: of the samples, None: as they are."""
     ids_NS = np.empty((samples.height, len(layout.singles)), np.int64)
     for place, field in enumerate(layout.singles):
-        ids_NS[:, place] = _numbered(samples.columns[field.name], field, layout, known)
-    lists = [_numbered(samples.columns[field.name], field, layout, known) for field in layout.lists]
-    return Encoded(ids_NS, *interleave(list(zip(lists, samples.lengths, strict=True))))
+        _fill(ids_NS[:, place], _ordered(samples.columns[field.name], order_N), field, layout, known)
+    entries_E = np.empty(sum(int(lengths_N.sum()) for lengths_N in samples.lengths), np.int64)
+    first = 0
+    for field, lengths_N in zip(layout.lists, samples.lengths, strict=True):
+        last = first + int(lengths_N.sum())
+        _fill(entries_E[first:last], samples.columns[field.name], field, layout, known)
+        first = last
+    return Encoded(ids_NS, *interleave(entries_E, samples.lengths, order_N))
 
 
-def _numbered(column: Hashed | Ids, field: ModelField, layout: Layout, known: Mapping[str, KnownIds]) -> Ids:
-    """Return a field's rows of the concatenated table."""
+def _ordered(column: Hashed | Ids, order_N: Ids | None) -> Hashed | Ids:
+    if order_N is None:
+        return column
+    return replace(column, which_N=column.which_N[order_N]) if isinstance(column, Hashed) else column[order_N]
+
+
+def _fill(rows_N: Ids, column: Hashed | Ids, field: ModelField, layout: Layout, known: Mapping[str, KnownIds]) -> None:
+    """Write a field's rows of the concatenated table."""
     missing = layout.offsets[field.vocabulary]
     if isinstance(column, Hashed):
-        return column.spread(table_rows(column, field, layout, known), missing)
-    return column + missing
+        column.spread(table_rows(column, field, layout, known), missing, out=rows_N)
+    else:
+        np.add(column, missing, out=rows_N)
 
 
 def table_rows(column: Hashed, field: ModelField, layout: Layout, known: Mapping[str, KnownIds]) -> Ids:

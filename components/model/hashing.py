@@ -35,7 +35,7 @@ _COMPARED = frozenset({pl.String, pl.Int32, pl.Int64, pl.UInt32, pl.UInt64, pl.F
 
 @dataclass(frozen=True)
 class Hashed:
-    """Ids as hashes_D, those of the distinct ones (of a cross, of every one), and which_N of them each id is, -1 where it is missing."""
+    """Ids as hashes_D, those of the distinct ones that occur (of a cross, of all), and which_N of them each is, -1 where it is missing."""
 
     hashes_D: Hashes
     which_N: NDArray[np.int32]
@@ -44,9 +44,9 @@ class Hashed:
         """Return row_D of the hashes in a table of so many rows, `first` when it was new, in [1, rows): row 0 is that of a missing id."""
         return row_of(self.hashes_D, rows=rows, first=first or rows)
 
-    def spread(self, values_D: NDArray[np.int64], missing: int) -> NDArray[np.int64]:
-        """Return value_N of each id, given those of the hashes and that of a missing id."""
-        return np.append(values_D, missing)[self.which_N]
+    def spread(self, values_D: NDArray[np.int64], missing: int, out: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return value_N of each id, in `out` where it is given: those of the hashes, and that of a missing id."""
+        return np.take(np.append(values_D, missing), self.which_N, mode="wrap", out=out)  # -1 is the last one
 
     def counts(self) -> NDArray[np.int64]:
         """Return count_D: how many ids have each hash."""
@@ -81,7 +81,7 @@ def hash_tuples(parts: Sequence[pl.Series], *, table: str) -> Hashed:
         hashes_N = np.append(part.hashes_D, np.uint64(0))[part.which_N]
         crossed_N = finalise((crossed_N * np.uint64(_PRIME)) ^ hashes_N) if place else hashes_N
         missing_N |= part.which_N < 0
-    return Hashed(crossed_N, np.where(missing_N, np.int32(-1), np.arange(len(crossed_N), dtype=np.int32)))
+    return Hashed(crossed_N[~missing_N], np.where(missing_N, -1, np.cumsum(~missing_N) - 1).astype(np.int32))
 
 
 def look_up(ids: pl.Series, values: Sequence[str]) -> NDArray[np.int64]:

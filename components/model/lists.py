@@ -3,6 +3,8 @@
 Letters: N samples, L list fields, E entries of all fields, F entries of one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -29,15 +31,18 @@ def spread(lists: pl.Series, length: int) -> tuple[pl.Series, pl.Series]:
     return tuple(numbered.filter(pl.col("entry").list.len() > 0).explode("entry").get_columns())  # type: ignore[return-value]  # two columns
 
 
-def interleave(lists: list[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
-    """Bring the entries of several list fields into sample order, so that a run of samples is a run of entries: (values_E, offsets_NL)."""
-    if not lists:
-        return np.empty(0, np.int64), np.zeros(1, np.int64)
-    lengths_NL = np.stack([lengths_N for _, lengths_N in lists], axis=1)
-    offsets_NL = np.concatenate([[0], np.cumsum(lengths_NL)])
-    starts_NL = offsets_NL[:-1].reshape(lengths_NL.shape)
-    merged_E = np.empty(offsets_NL[-1], np.int64)
-    for place, (values_F, lengths_N) in enumerate(lists):
-        shift_N = starts_NL[:, place] - (np.cumsum(lengths_N) - lengths_N)
-        merged_E[np.arange(len(values_F)) + np.repeat(shift_N, lengths_N)] = values_F
-    return merged_E, offsets_NL
+def interleave(entries_E: Numbers, lengths: Sequence[Numbers], order_N: Numbers | None) -> tuple[Numbers, Numbers]:
+    """Bring entries into the order of the samples, so that a run of samples is a run of entries: (values_E, offsets_NL).
+
+    entries: one field's after another's; lengths: of each sample, by field; order: of the samples, None: as they are.
+    """
+    if not lengths:
+        return entries_E, np.zeros(1, np.int64)
+    lengths_NL = np.stack(lengths, axis=1)
+    starts_NL = (np.cumsum(lengths_NL.T) - lengths_NL.T.ravel()).reshape(lengths_NL.T.shape).T
+    if order_N is not None:
+        lengths_NL, starts_NL = lengths_NL[order_N], starts_NL[order_N]
+    offsets_NL = np.append(0, np.cumsum(lengths_NL))
+    places_E = np.repeat(starts_NL.ravel() - offsets_NL[:-1], lengths_NL.ravel())
+    places_E += np.arange(len(entries_E))
+    return entries_E[places_E], offsets_NL

@@ -1,6 +1,7 @@
 """What a checkpoint reads where the profile's fields are not its own any more: its own fields, from the columns that there still are."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,8 +10,10 @@ from components.checkpoints import Checkpoint
 from components.model.encoding import Layout
 from components.model.kinship import Kinship
 from components.model.restore import recorded
+from components.model.scoring import score_all
 from components.model_fields import MAX_LEARNED_BUCKETS, ModelField
 from components.profile import Profile
+from components.settings import Settings
 
 log = logging.getLogger("esmm")
 
@@ -25,6 +28,12 @@ class Own:
     """The rows with the columns that these fields read."""
     gone: list[str]
     """Fields whose column is not there any more: they count as missing in every row."""
+    read: Mapping[str, str]
+    """The column that each other field reads in the rows as they were."""
+
+    def like(self, other: "Own") -> bool:
+        """Whether another checkpoint reads the same rows in the same way."""
+        return (self.profile, self.gone, self.read) == (other.profile, other.gone, other.read)
 
 
 def own_profile(checkpoint: Checkpoint, profile: Profile) -> Profile:
@@ -50,7 +59,21 @@ def own_fields(rows: pl.LazyFrame, checkpoint: Checkpoint, profile: Profile) -> 
         for name, column in read.items()
         if name in gone or column != trained.named[name].source
     }
-    return Own(own_profile(checkpoint, profile), rows.with_columns(**moved), gone)
+    return Own(own_profile(checkpoint, profile), rows.with_columns(**moved), gone, read)
+
+
+def score_own(
+    rows: pl.LazyFrame, checkpoints: Mapping[str, Checkpoint], *, settings: Settings
+) -> tuple[dict[str, Own], dict[str, pl.DataFrame]]:
+    """Score rows that were made for the settings' profile by each checkpoint as it reads them; at once by all that read them alike."""
+    owns = {role: own_fields(rows, checkpoint, settings.profile) for role, checkpoint in checkpoints.items()}
+    scores: dict[str, pl.DataFrame] = {}
+    for role, own in owns.items():
+        if role not in scores:
+            alike = [other for other, theirs in owns.items() if own.like(theirs)]
+            frames = score_all(own.rows, [checkpoints[other] for other in alike], profile=own.profile, settings=settings)
+            scores.update(zip(alike, frames, strict=True))
+    return owns, {role: scores[role] for role in checkpoints}
 
 
 def _as_declared(field: ModelField) -> ModelField:

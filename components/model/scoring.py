@@ -1,11 +1,13 @@
 """Probabilities of a checkpoint on assembled samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import starmap
 
 import polars as pl
 import torch
 from torch import Tensor
 
+from components.ahead import ahead
 from components.checkpoints import Checkpoint
 from components.errors import SettingsError
 from components.model.bottoms.dupn import Dupn
@@ -29,6 +31,25 @@ _CHUNK_ROWS = 16 * _BLOCK_ROWS
 """Read at once: whole blocks, whatever the settings."""
 
 
+class _Scorer:
+    """A checkpoint, ready to score."""
+
+    def __init__(self, checkpoint: Checkpoint, profile: Profile, settings: Settings) -> None:
+        """Raise CheckpointError where it does not fit."""
+        self.checkpoint = checkpoint
+        self.settings = settings
+        self.layout = as_trained(Layout.of(profile), checkpoint.manifest)
+        self.network = restore(checkpoint, self.layout, settings.model)
+        self.known = known_ids(checkpoint.model)
+
+    def scores(self, samples: Encoded, heads: tuple[str, ...]) -> pl.DataFrame:
+        """Return pctr, pcvr, pctcvr and what the heads predict."""
+        with torch_threads(self.settings.train.threads), layers_in(self.settings.train.precision):
+            logits = _logits(samples, self.network, self.layout)
+            scores = {**_probabilities(logits, self.checkpoint, self.settings), **{head: logits[head] for head in heads}}
+        return pl.DataFrame({name: values.numpy() for name, values in scores.items()})
+
+
 def score(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, settings: Settings, heads: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return impression_id, pctr, pcvr, pctcvr and what the regression `heads` predict (Float64), one row per row of `rows`, in order.
 
@@ -36,25 +57,42 @@ def score(rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, setti
     from its logits in float64, so pctcvr is pctr * pcvr. Raises CheckpointError where the checkpoint was trained for other fields than the
     profile's, or another network than the settings'.
     """
+    return score_all(rows, [checkpoint], profile=profile, settings=settings, heads=heads)[0]
+
+
+def score_all(
+    rows: pl.LazyFrame, checkpoints: Sequence[Checkpoint], *, profile: Profile, settings: Settings, heads: tuple[str, ...] = ()
+) -> list[pl.DataFrame]:
+    """Return what `score` does, of each checkpoint: the rows are read once."""
     empty = pl.DataFrame(schema={"impression_id": pl.String, **dict.fromkeys(("pctr", "pcvr", "pctcvr", *heads), pl.Float64)})
-    return pl.concat([empty, *score_chunks(rows, checkpoint, profile=profile, settings=settings, heads=heads)])
+    chunks = list(score_chunks(rows, checkpoints, profile=profile, settings=settings, heads=heads))
+    return [pl.concat([empty, *(of_all[place] for of_all in chunks)]) for place in range(len(checkpoints))]
 
 
 def score_chunks(
-    rows: pl.LazyFrame, checkpoint: Checkpoint, *, profile: Profile, settings: Settings, heads: tuple[str, ...] = ()
-) -> Iterator[pl.DataFrame]:
-    """Return what `score` does, 65,536 rows at a time and the last ones: beside what the reading runs ahead, as many are held."""
-    layout = as_trained(Layout.of(profile), checkpoint.manifest)
-    network, known = restore(checkpoint, layout, settings.model), known_ids(checkpoint.model)
+    rows: pl.LazyFrame, checkpoints: Sequence[Checkpoint], *, profile: Profile, settings: Settings, heads: tuple[str, ...] = ()
+) -> Iterator[list[pl.DataFrame]]:
+    """Return what `score_all` does, 65,536 rows at a time and the last ones: a second thread encodes the next while these are scored."""
+    scorers = [_Scorer(checkpoint, profile, settings) for checkpoint in checkpoints]
+    columns = dict.fromkeys(["impression_id", *(column for scorer in scorers for column in scorer.layout.columns)])
 
-    def scored(chunk: pl.DataFrame) -> pl.DataFrame:
-        with torch_threads(settings.train.threads), layers_in(settings.train.precision):
-            logits = _logits(encode(chunk, layout, known), network, layout)
-            scores = {**_probabilities(logits, checkpoint, settings), **{head: logits[head] for head in heads}}
-        columns = {name: pl.Series(values.numpy()) for name, values in scores.items()}
-        return chunk.select(pl.col("impression_id").cast(pl.String)).with_columns(**columns)
+    def encoded(chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[Encoded]]:
+        return chunk.select(pl.col("impression_id").cast(pl.String)), _encoded(chunk, scorers)
 
-    return map(scored, read_chunks(rows.select("impression_id", *layout.columns), _CHUNK_ROWS))
+    def scored(ids: pl.DataFrame, of_all: list[Encoded]) -> list[pl.DataFrame]:
+        return [ids.hstack(scorer.scores(samples, heads)) for scorer, samples in zip(scorers, of_all, strict=True)]
+
+    return starmap(scored, ahead(map(encoded, read_chunks(rows.select(*columns), _CHUNK_ROWS))))
+
+
+def _encoded(chunk: pl.DataFrame, scorers: Sequence[_Scorer]) -> list[Encoded]:
+    """Encode a chunk for each model, once for all whose ids have the same rows."""
+    of_all: list[Encoded] = []
+    for place, scorer in enumerate(scorers):
+        alike = (other for other, earlier in enumerate(scorers[:place]) if not scorer.layout.exact and earlier.layout == scorer.layout)
+        same = next(alike, None)
+        of_all.append(encode(chunk, scorer.layout, scorer.known) if same is None else of_all[same])
+    return of_all
 
 
 def score_candidates(

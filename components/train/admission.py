@@ -134,8 +134,8 @@ class Admission:
         columns = [column for name, column in samples.hashed() if self.layout.named[name].vocabulary == vocabulary]
         keys = np.concatenate([column.hashes_D for column in columns])
         counts = np.concatenate([column.counts() for column in columns])
-        order = np.argsort(keys[counts > 0], kind="stable")
-        keys, counts = keys[counts > 0][order], counts[counts > 0][order]
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order]
         first = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
         return keys[first], np.add.reduceat(counts, first) if len(first) else counts
 

@@ -4,7 +4,7 @@ Letters: B samples of a batch (N of a chunk).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from components.errors import SettingsError
 from components.model.columns import EXPOSED
+from components.model.embedding import ByRow, touched
 from components.model.encoding import Encoded, Ids, Layout
 from components.model.losses import LOSSES, label_columns
 from components.model.losses.loss import KNOWN_SHARE, Labels
@@ -43,16 +44,34 @@ class Labelled:
         labels = {name: values[first:last] for name, values in self.labels.items()}
         return Labelled(self.samples.slice(first, last), labels, None if self.places_B is None else self.places_B[first:last])
 
-    def ordered(self, order_N: Ids) -> "Labelled":
-        """Return the samples in another order."""
-        order = torch.from_numpy(order_N)
-        labels = {name: values[order] for name, values in self.labels.items()}
-        return Labelled(self.samples.ordered(order_N), labels, None if self.places_B is None else self.places_B[order])
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that are trained on at once, renumbered to index the rows of the table that they touch."""
+
+    rows_U: Ids
+    """The distinct rows, ascending."""
+    labelled: Labelled
+    by_row: ByRow
+
+    @classmethod
+    def of(cls, labelled: Labelled) -> "Batch":
+        """Find the rows that samples touch."""
+        found = touched(labelled.samples)
+        return cls(found.rows_U, replace(labelled, samples=found.samples), found.by_row)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.labelled)
 
 
-def label(samples: Encoded, chunk: pl.DataFrame, options: Model, generator: np.random.Generator) -> Labelled:
-    """Return a chunk's encoded samples with its labels and positions, of which the generator draws those to drop."""
-    return Labelled(samples, labels_of(chunk, options), _places(chunk, options, generator))
+def label(samples: Encoded, chunk: pl.DataFrame, order_N: Ids, options: Model, generator: np.random.Generator) -> Labelled:
+    """Return a chunk's samples, encoded in another order, with its labels and positions, of which the generator draws those to drop.
+
+    In numpy, for it is done beside training: in another thread torch would compute on all cores.
+    """
+    labels = {name: torch.from_numpy(values.numpy()[order_N]) for name, values in labels_of(chunk, options).items()}
+    return Labelled(samples, labels, _places(chunk, order_N, options, generator))
 
 
 def labels_of(chunk: pl.DataFrame, options: Model) -> Mapping[str, Tensor]:
@@ -66,11 +85,11 @@ def optional_labels(options: Model) -> set[str]:
     return {head.column for head in options.regressions} - {*_COUNTED, *LOSSES[options.loss].labels, KNOWN_SHARE}
 
 
-def _places(chunk: pl.DataFrame, options: Model, generator: np.random.Generator) -> Tensor | None:
+def _places(chunk: pl.DataFrame, order_N: Ids, options: Model, generator: np.random.Generator) -> Tensor | None:
     if not options.position_tower:
         return None
     known = places(chunk[_POSITION], options.position_buckets)
-    return torch.from_numpy(np.where(generator.random(len(known)) < options.position_dropout, 0, known))
+    return torch.from_numpy(np.where(generator.random(len(known)) < options.position_dropout, 0, known)[order_N])
 
 
 def columns_to_train(rows: pl.LazyFrame, layout: Layout, profile: Profile, options: Model) -> list[str]:

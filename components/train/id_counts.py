@@ -27,12 +27,11 @@ class IdCounts:
     def add(self, samples: Read, known: Mapping[str, KnownIds]) -> None:
         """Count a chunk's ids, once the ids that it admits are known."""
         for name, column in samples.hashed():
-            field, counts_D = self._layout.named[name], column.counts()
-            rows_D = table_rows(column, field, self._layout, known)[counts_D > 0]
-            counts_D = counts_D[counts_D > 0]
-            self._entries[name] += int(counts_D.sum())
+            field = self._layout.named[name]
+            rows_D = table_rows(column, field, self._layout, known)
+            self._entries[name] += int(np.count_nonzero(column.which_N >= 0))
             if self._layout.named[field.vocabulary].exact:
-                self._unknown[name] += int(counts_D[rows_D == self._layout.offsets[field.vocabulary] + UNKNOWN].sum())
+                self._unknown[name] += int(column.counts()[rows_D == self._layout.offsets[field.vocabulary] + UNKNOWN].sum())
             else:
                 self._taken_V[rows_D] = True
 

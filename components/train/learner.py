@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from components.checkpoints import Checkpoint
-from components.model.embedding import embed, touched
+from components.model.embedding import embed
 from components.model.encoding import Layout
 from components.model.losses import loss_terms
 from components.model.memory import copied, zeros
@@ -18,7 +18,7 @@ from components.model.precision import layers_in
 from components.model.restore import restore
 from components.settings import Settings
 from components.train.admission import Admitted
-from components.train.batches import Labelled
+from components.train.batches import Batch
 from components.train.faults import Fault, fault_of_gradients, fault_of_loss, fault_of_parameters, fault_of_table
 from components.train.optimisers import RowwiseAdagrad, adam, adam_state
 
@@ -71,38 +71,37 @@ class Learner:
         table[rows_U] = ids.values(seed, width=table.shape[1], std=EMBEDDING_STD)
         self.adagrad.accumulator_R.view(len(table), -1)[rows_U] = 0
 
-    def losses(self, table_RW: Tensor, batch: Labelled) -> dict[str, Tensor]:
-        """Return the terms of the loss on a batch whose ids index `table`."""
+    def losses(self, leaf_UX: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss on a batch, given the rows of the table that it touches."""
+        given = batch.labelled
         with layers_in(self.precision):
-            logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
-        return loss_terms(logits, batch.labels, self.options)
+            logits = self.network(embed(leaf_UX, given.samples, self.layout, batch.by_row), given.places_B, self.noise)
+        return loss_terms(logits, given.labels, self.options)
 
-    def step(self, batch: Labelled) -> dict[str, float] | Fault:
+    def step(self, batch: Batch) -> dict[str, float] | Fault:
         """Train on one batch and return the terms of its loss, or what is not finite.
 
         Where that is the loss or a gradient, nothing has changed; where it is a parameter, the update made it so.
         """
-        found = touched(batch.samples)
-        rows_U = torch.from_numpy(found.rows_U)
+        rows_U, samples = torch.from_numpy(batch.rows_U), batch.labelled.samples
         leaf_UX = functional.embedding(rows_U, self.network.table).requires_grad_()
-        renumbered, noise = replace(batch, samples=found.samples), self.noise.get_state()
-        terms = self.losses(leaf_UX, renumbered)
+        noise = self.noise.get_state()
+        terms = self.losses(leaf_UX, batch)
         loss = torch.stack(list(terms.values())).sum()
         if not loss.isfinite():
-            rerun = partial(self._rerun, noise, leaf_UX, renumbered)
-            return fault_of_loss(self.network, leaf_UX, found.samples, self.layout, rerun)
+            return fault_of_loss(self.network, leaf_UX, samples, self.layout, partial(self._rerun, noise, leaf_UX, batch))
         self.adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        if fault := fault_of_gradients(self.parameters, leaf_UX, found.samples, self.layout):
+        if fault := fault_of_gradients(self.parameters, leaf_UX, samples, self.layout):
             return fault
         self.adam.step()
         moved_UX = self.adagrad.step(self.network.table, rows_U, leaf_UX)
-        fault = fault_of_parameters(self.parameters, moved_UX, found.samples, self.layout)
+        fault = fault_of_parameters(self.parameters, moved_UX, samples, self.layout)
         return fault or {name: term.item() for name, term in terms.items()}
 
-    def _rerun(self, noise: Tensor, table_RW: Tensor, batch: Labelled) -> None:
+    def _rerun(self, noise: Tensor, leaf_UX: Tensor, batch: Batch) -> None:
         self.noise.set_state(noise)
-        self.losses(table_RW, batch)
+        self.losses(leaf_UX, batch)
 
     def unread_fault(self) -> Fault | None:
         """Return what is not finite in the table, rows that no batch has touched included."""

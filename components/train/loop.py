@@ -2,27 +2,27 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from itertools import chain, pairwise
+from contextlib import closing
+from itertools import chain
 
-import numpy as np
 import polars as pl
 
 from components.checkpoints import Checkpoint
 from components.errors import DataError
-from components.model.encoding import Encoded, Layout, number, read
+from components.model.encoding import Layout
 from components.model.losses import initial_biases
 from components.model.quantiles import learn_layout
 from components.model.restore import as_trained, describe
-from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
 from components.train.admission import Admission
-from components.train.batches import columns_to_train, label, labels_of, optional_labels
+from components.train.batches import columns_to_train, labels_of, optional_labels
 from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels
 from components.train.learner import Learner
-from components.train.sampling import check_rate, sampled
+from components.train.preparing import Chunk, batches, prepared, stored
+from components.train.sampling import check_rate
 from components.train.tally import Tally
 
 
@@ -42,16 +42,16 @@ def fine_tune(
     check_rate(parent, settings.train)
     with torch_threads(settings.train.threads):
         columns = columns_to_train(rows, layout, profile, settings.model)
-        stored = tally.reading(read_chunks(rows.select(columns), settings.train.chunk_rows))
-        chunks = sampled(stored, settings.train, first=tally.chunks)
+        chunks = stored(rows.select(columns), settings.train.chunk_rows, settings.train, first=tally.chunks)
         first = next(chunks, None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
-        parent, carried = carried_over(parent, first, layout, settings) if parent else (None, {})
-        learner = Learner.resume(parent, as_trained(layout, parent.manifest), settings) if parent else _cold_start(first, layout, settings)
+        parent, carried = carried_over(parent, first.rows, layout, settings) if parent else (None, {})
+        learner = _learner(parent, first.rows, layout, settings)
         admission = Admission(parent, learner.layout, most_waiting=settings.train.most_waiting)
-        for chunk in chain([first], chunks):
-            for done in _train_chunk(learner, admission, chunk, tally, settings):
+        with closing(prepared(chain([first], chunks), learner.layout, admission, settings)) as ready:
+            del first  # a chunk's columns are many times its numbers
+            for done in chain.from_iterable(_train_chunk(learner, chunk, tally, settings) for chunk in ready):
                 if progress:
                     progress(done)
         if not tally.rows:
@@ -65,37 +65,30 @@ def fine_tune(
     return Checkpoint({**model, **ids}, {**optimizer, **waiting}, facts)
 
 
-def _cold_start(rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learner:
-    """Return a learner that begins by predicting the rates of the first rows, its numbers bucketed by their quantiles."""
+def _learner(parent: Checkpoint | None, rows: pl.DataFrame, layout: Layout, settings: Settings) -> Learner:
+    """Go on from a parent, or begin by predicting the rates of the first rows, numbers bucketed by their quantiles."""
+    if parent:
+        return Learner.resume(parent, as_trained(layout, parent.manifest), settings)
     return Learner.new(learn_layout(layout, rows), settings, initial_biases(labels_of(rows, settings.model), settings.model))
 
 
-def _encode(learner: Learner, admission: Admission, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Encoded:
-    """Encode a chunk once the ids that it admits have rows, drawn from the seed."""
-    samples = read(chunk, learner.layout)
-    for ids in admission.admit(samples, chunk, number=tally.chunks):
-        learner.grow(admission.pool.rows)
-        for block in ids.blocks(settings.train.batch_size):
-            learner.renew(block, settings.train.seed)
-    return number(samples, learner.layout, admission.known)
-
-
-def _train_chunk(learner: Learner, admission: Admission, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> Iterator[int]:
+def _train_chunk(learner: Learner, chunk: Chunk, tally: Tally, settings: Settings) -> Iterator[int]:
     """Train on a chunk in batches of nearly equal size; yields the rows done so far. Sampling may have left the chunk without rows."""
-    generator = np.random.default_rng([settings.train.seed, tally.chunks])
-    order_N = generator.permutation(chunk.height)
-    learner.noise.manual_seed(int(generator.integers(2**63)))
-    samples = _encode(learner, admission, chunk, tally, settings)
-    labelled = label(samples, chunk, settings.model, generator).ordered(order_N)  # numbers are moved sooner than the columns they are of
-    batches = -(-chunk.height // settings.train.batch_size)
-    bounds = [chunk.height * place // max(batches, 1) for place in range(batches + 1)]
-    if wrong := fault_of_labels(labelled.labels, optional_labels(settings.model)):
+    tally.read = chunk.read
+    learner.noise.manual_seed(chunk.noise_seed)
+    learner.grow(chunk.pool)
+    for block in (block for ids in chunk.admitted for block in ids.blocks(settings.train.batch_size)):
+        learner.renew(block, settings.train.seed)
+    labels, rows = chunk.labelled.labels, len(chunk.labelled)
+    count = -(-rows // settings.train.batch_size)
+    bounds = [rows * place // max(count, 1) for place in range(count + 1)]
+    if wrong := fault_of_labels(labels, optional_labels(settings.model)):
         fault, place = wrong
         raise tally.diverged(fault, batches_ahead=bisect_right(bounds, place))
-    for first, last in pairwise(bounds):
-        losses = learner.step(labelled.slice(first, last))
+    for batch in batches(chunk.labelled, bounds):
+        losses = learner.step(batch)
         if isinstance(losses, Fault):
             raise tally.diverged(losses)
-        tally.add_batch(last - first, losses)
+        tally.add_batch(len(batch), losses)
         yield tally.rows
-    tally.add_chunk(int(labelled.labels["clicked"].sum()), int(labelled.labels["converted"].sum()))
+    tally.add_chunk(int(labels["clicked"].sum()), int(labels["converted"].sum()))

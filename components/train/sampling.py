@@ -1,7 +1,5 @@
 """Leaving out a share of the unclicked rows, which are many and say little; scoring corrects for it (components/model/sampling.py)."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 import polars as pl
 
@@ -14,17 +12,15 @@ _STREAM = 1
 """Keeps these draws apart from the shuffle's, which are seeded by (seed, chunk)."""
 
 
-def sampled(chunks: Iterable[pl.DataFrame], options: Train, *, first: int) -> Iterator[pl.DataFrame]:
-    """Yield each chunk with all clicks and a share of the others, in order; draws are seeded by (seed, chunk).
+def sampled(chunk: pl.DataFrame, options: Train, *, number: int) -> pl.DataFrame:
+    """Return all clicks of a chunk and a share of its other rows, in order; at a rate of 1 the chunk as it is.
 
-    first: the number of the first chunk since the cold start. At a rate of 1 the chunks are passed on as they are.
+    number: the chunk's, counted from the cold start; draws are seeded by (seed, number).
     """
-    for number, chunk in enumerate(chunks, start=first):
-        if options.negative_rate == 1:
-            yield chunk
-            continue
-        drawn = np.random.default_rng([options.seed, number, _STREAM]).random(chunk.height)
-        yield chunk.filter(pl.col("clicked") | pl.Series(drawn < options.negative_rate))
+    if options.negative_rate == 1:
+        return chunk
+    drawn = np.random.default_rng([options.seed, number, _STREAM]).random(chunk.height)
+    return chunk.filter(pl.col("clicked") | pl.Series(drawn < options.negative_rate))
 
 
 def check_rate(parent: Checkpoint | None, options: Train) -> None:

@@ -1,11 +1,9 @@
 """What a call of `fine_tune` has seen: counts and losses, for the manifest and for error messages."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
 import torch
 
 from components.checkpoints import Checkpoint
@@ -26,7 +24,7 @@ class Tally:
     conversions: int = 0
     batches: int = 0
     read: range = range(0)
-    """The rows last read, in time order, before sampling: those of a chunk."""
+    """Which rows of the day, in time order, are being trained on: those of a chunk, before sampling."""
     losses: Counter[str] = field(default_factory=Counter)
     """Sums over rows, by term."""
 
@@ -48,14 +46,8 @@ class Tally:
         self.conversions += conversions
         self.chunks += 1
 
-    def reading(self, chunks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """Pass chunks on, each when it is asked for, and note which rows of the day it is."""
-        for chunk in chunks:
-            self.read = range(self.read.stop, self.read.stop + chunk.height)
-            yield chunk
-
     def diverged(self, fault: Fault, *, batches_ahead: int = 1) -> TrainingDivergedError:
-        """Return the error to raise for a fault of the chunk being read, so many batches after those that are counted."""
+        """Return the error to raise for a fault of the chunk being trained on, so many batches after those that are counted."""
         return TrainingDivergedError(
             f"train: batch {self.batches + batches_ahead} (rows {self.read.start} to {self.read.stop}, shuffled), {fault.where}: expected "
             f"finite numbers, found that {fault.what} is NaN or infinite; nothing was saved; {fault.repair}"

@@ -112,19 +112,22 @@ def test_a_peer_trains_and_scores_the_same_rows(day, tmp_path, library, form):
 def test_goals_are_met_from_the_ratio_of_medians_on(peer, peak, met):
     values = {"auc ours": [1.0], "auc theirs": [4.0], "start": [9.0, 10.0, 30.0]}
     for shape in SHAPES:
-        values |= {f"{shape} 256 1 bfloat16 train": [1e5, 1.0, 2e5], f"{shape} 256 1 bfloat16 score": [3e5]}
+        at = f"{shape} 256 1 bfloat16"
+        values |= {f"{at} train": [1e5, 1.0, 2e5], f"{at} score": [3e5], f"{at} score_both": [1.4e5]}
         values |= {f"{shape} 256 towers bfloat16 eager": [1.5e5]}
         values |= {f"{shape} 256 rechub readme": [peer], f"{shape} 256 rechub tuned": [1e6], f"{shape} read_encode": [1e6]}
     values |= {"width 8 train": [1.0], "ids 20 train": [100.0], "ids 40 train": [80.0], "ids 20 peak": [10_000.0], "ids 40 peak": [peak]}
     rows = results(Measured(values, table_bytes={20: 1_000, 40: 3_000}), QUICK)
     judged = {row["name"]: row["met"] for row in rows if row["goal"]}
-    assert judged["fields, batch 256, bfloat16: ours / torch-rechub"] is met
+    assert judged["fields, batch 256, bfloat16, threads 1: ours / torch-rechub"] is met
     assert judged["4e-05 M ids: peak memory's growth / tables'"] is met
     assert judged["4e-05 M ids: rate / that at 2e-05 M"]
-    assert judged["lists, batch 256, bfloat16: ours / towers alone"]
+    assert judged["lists, batch 256, bfloat16, threads 1: ours / towers alone"]
     assert not judged["exact AUC / scikit-learn's roc_auc_score"]
     assert judged["`esmm train` until its first step is done"]
     assert judged["fields: scoring by one model / training"]
+    assert not judged["lists: scoring by champion and challenger, each row twice / training"]
+    assert judged["lists: reading and encoding alone, time / training's"]
 
 
 def test_equal_auc_is_refused_where_the_interval_is_below_none():

@@ -99,10 +99,9 @@ class Bench:
             (self.sizes.rows, self.sizes.chunk_rows) if shape == "fields" else (self.sizes.list_rows, self.sizes.list_chunk_rows)
         )
         for threads in self.sizes.threads:
-            most = threads == self.sizes.threads[-1]
-            for precision in self.sizes.precisions if most else self.sizes.precisions[:1]:
+            for precision in self.sizes.precisions:
                 run = ours.Run(self.day, self.day.settings(shape), rows, batch, threads, chunk_rows, precision)
-                for name, rate in self._in_process(ours.train, run, score=alongside and most).result.items():
+                for name, rate in self._in_process(ours.train, run, score=alongside).result.items():
                     self._keep(f"{shape} {batch} {threads} {precision} {name}", rate)
         if alongside:
             for name, rate in self._in_process(ours.read, run).result.items():

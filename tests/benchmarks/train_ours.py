@@ -1,7 +1,7 @@
 """Our side of the training benchmark, and what bounds it: each function is called in a process of its own."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,10 @@ def train(run: Run, *, score: bool) -> Rates:
     (warm, began, cpu), (done, ended, cpu_ended) = next(mark for mark in marks if mark[0] >= run.chunk_rows), marks[-1]
     rates = {"train": (done - warm) / (ended - began), "train_cpu": (done - warm) / (cpu_ended - cpu)}
     if score:
-        began = time.perf_counter()
-        scored = sum(chunk.height for chunk in score_chunks(rows, checkpoint, profile=profile, settings=settings))
-        rates["score"] = scored / (time.perf_counter() - began)
+        for name, models in {"score": [checkpoint], "score_both": [checkpoint, replace(checkpoint)]}.items():
+            began = time.perf_counter()
+            scored = sum(frames[0].height for frames in score_chunks(rows, models, profile=profile, settings=settings))
+            rates[name] = scored / (time.perf_counter() - began)
     return rates
 
 
@@ -88,7 +89,7 @@ def scores(run: Run, first: int, path: Path) -> None:
     held_back = run.day.scan(settings, first, run.day.rows)
     blocks = [
         chunk.select("pctr", "pcvr", "pctcvr").to_numpy()
-        for chunk in score_chunks(held_back, checkpoint, profile=profile, settings=settings)
+        for (chunk,) in score_chunks(held_back, [checkpoint], profile=profile, settings=settings)
     ]
     np.save(path, np.concatenate(blocks))
 

@@ -71,10 +71,11 @@ def _unit(name: str) -> str:
 
 
 def _speed(found: Measured, sizes: Sizes) -> Iterator[Row]:
-    """Yield our rate, at the most threads, over the peers' and over the faster of the towers alone in our precision."""
+    """Yield our rate over the peers', and over the fastest of the towers alone in our precision."""
     for shape, batch, precision in product(SHAPES, sizes.batches, sizes.precisions):
-        at = f"{shape}, batch {batch:,}, {precision}"
-        rate = found.median(f"{shape} {batch} {sizes.threads[-1]} {precision} train")
+        threads = _fastest(found, sizes, f"{shape} {batch}", precision)
+        at = f"{shape}, batch {batch:,}, {precision}, threads {threads}"
+        rate = found.median(f"{shape} {batch} {threads} {precision} train")
         for (library, title), (form, told) in product(LIBRARIES.items(), FORMS.items()):
             if (name := f"{shape} {batch} {library} {form}") in found.values:
                 goal = (">=", 25.0) if form == "readme" and precision == sizes.precisions[0] else None
@@ -83,6 +84,11 @@ def _speed(found: Measured, sizes: Sizes) -> Iterator[Row]:
         fastest = max(towers, key=found.median)
         told = f"{fastest.rpartition('towers ')[2]}, the fastest of {len(towers)}"
         yield _row(f"{at}: ours / towers alone", rate / found.median(fastest), "x", told, (">=", 0.6))
+
+
+def _fastest(found: Measured, sizes: Sizes, at: str, precision: str) -> int:
+    """Return the number of torch's threads with which ours trains fastest; one more thread prepares chunks."""
+    return max(sizes.threads, key=lambda threads: found.median(f"{at} {threads} {precision} train"))
 
 
 def _parity(found: Measured) -> Iterator[Row]:
@@ -96,13 +102,17 @@ def _parity(found: Measured) -> Iterator[Row]:
 
 def _beside(found: Measured, sizes: Sizes) -> Iterator[Row]:
     """Yield what else a day's training costs: reading, scoring, lists, judging, starting."""
-    at = f"{sizes.batches[0]} {sizes.threads[-1]} {sizes.precisions[0]}"
-    told = f"batch {sizes.batches[0]:,}, {sizes.threads[-1]} threads, {sizes.precisions[0]}"
-    rates = {shape: found.median(f"{shape} {at} train") for shape in SHAPES}
-    for shape, rate in rates.items():
-        yield _row(f"{shape}: reading and encoding, share of our time", rate / found.median(f"{shape} read_encode"), "", told, ("<=", 0.5))
-        score = found.median(f"{shape} {at} score") / rate
-        yield _row(f"{shape}: scoring by one model / training", score, "x", told, (">=", 3.0))
+    batch, precision = sizes.batches[0], sizes.precisions[0]
+    rates = {}
+    for shape in SHAPES:
+        threads = _fastest(found, sizes, f"{shape} {batch}", precision)
+        at, told = f"{shape} {batch} {threads} {precision}", f"batch {batch:,}, threads {threads}, {precision}"
+        rates[shape] = rate = found.median(f"{at} train")
+        read = rate / found.median(f"{shape} read_encode")
+        yield _row(f"{shape}: reading and encoding alone, time / training's", read, "x", f"{told}; done beside training", ("<=", 1.0))
+        yield _row(f"{shape}: scoring by one model / training", found.median(f"{at} score") / rate, "x", told, (">=", 3.0))
+        both = 2 * found.median(f"{at} score_both") / rate
+        yield _row(f"{shape}: scoring by champion and challenger, each row twice / training", both, "x", told, (">=", 3.0))
     ids = (FIELDS + len(LISTS) * LIST_LENGTH) / FIELDS
     yield _row("lists: time a row / that of fields", rates["fields"] / rates["lists"], "x", f"ids a row: {ids:g} x", ("<=", ids))
     auc = found.median("auc ours") / found.median("auc theirs")

@@ -16,7 +16,7 @@ class Sizes:
     threads: tuple[int, ...] = (1, 2)
     """Of torch, ascending; the peers and the towers have the last."""
     precisions: tuple[str, ...] = ("bfloat16", "float32")
-    """Of ours; with fewer threads than the most, the first alone."""
+    """Of ours."""
     rounds: int = 3
     peer_steps: int = 5
     tower_seconds: float = 5.0

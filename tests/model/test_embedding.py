@@ -44,6 +44,18 @@ def test_a_batch_in_terms_of_its_distinct_rows_embeds_alike(samples, layout):
         assert torch.equal(found.entries(), embed(table, batch, layout).entries())
 
 
+def test_the_gradient_of_a_batch_is_that_of_the_rows_it_touches(samples, layout):
+    table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    encoded, weights = encode(samples, layout), torch.randn(4, 5, 4, generator=torch.Generator().manual_seed(2))
+    expected = torch.autograd.grad(embed(table, encoded, layout).x_BFW.mul(weights).sum(), table)[0]
+    found = touched(encoded)
+    leaf = table.detach()[torch.from_numpy(found.rows_U)].requires_grad_()
+    embed(leaf, found.samples, layout, found.by_row).x_BFW.mul(weights).sum().backward()
+    assert torch.equal(leaf.grad, expected[torch.from_numpy(found.rows_U)])
+    untouched = np.delete(expected.numpy(), found.rows_U, axis=0)
+    assert not untouched.any()
+
+
 def test_gradients_are_those_of_torch(samples, layout):
     encoded = encode(samples, layout)
     table = torch.randn(layout.rows, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()

@@ -72,7 +72,7 @@ def test_a_slice_is_the_encoding_of_the_sliced_rows(samples, layout):
 
 def test_samples_in_another_order_are_the_encoding_of_the_ordered_rows(samples, layout):
     order_N = np.array([2, 0, 3, 1])
-    found, expected = encode(samples, layout).ordered(order_N), encode(samples[order_N], layout)
+    found, expected = encode(samples, layout, order_N=order_N), encode(samples[order_N], layout)
     for name in ("ids_NS", "values_E", "offsets_NL"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
@@ -90,7 +90,7 @@ def test_a_profile_without_lists_encodes(samples):
     layout = Layout((ModelField(name="item_id", kind="id", buckets=50),), {"item_id": 50})
     encoded = encode(samples, layout)
     assert len(encoded.slice(1, 3)) == 2
-    assert encoded.ordered(np.arange(len(encoded))[::-1]).ids_NS.tolist() == encoded.ids_NS[::-1].tolist()
+    assert encode(samples, layout, order_N=np.arange(len(samples))[::-1]).ids_NS.tolist() == encoded.ids_NS[::-1].tolist()
     assert encoded.slice(1, 3).values_E.size == 0
 
 

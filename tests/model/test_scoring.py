@@ -8,7 +8,7 @@ from components.errors import CheckpointError
 from components.model.encoding import Layout
 from components.model.network import Network
 from components.model.restore import describe
-from components.model.scoring import score, score_chunks
+from components.model.scoring import score, score_all, score_chunks
 from components.settings import Settings
 
 SETTINGS = Settings(model={"hidden": (8, 4), "embedding_width": 4})
@@ -67,11 +67,19 @@ def test_scoring_leaves_the_checkpoint_as_it_was(samples, profile):
 def test_chunks_are_whole_blocks_and_those_of_the_whole(samples, profile):
     generator = np.random.default_rng(4)
     rows = samples[generator.integers(0, 4, 140_000)].with_columns(price=pl.Series(generator.exponential(20, 140_000)))
-    chunks = list(score_chunks(rows.lazy(), checkpoint_of(profile), profile=profile, settings=SETTINGS))
+    chunks = [chunk for (chunk,) in score_chunks(rows.lazy(), [checkpoint_of(profile)], profile=profile, settings=SETTINGS)]
     assert [chunk.height for chunk in chunks] == [65_536, 65_536, 8_928]
     assert pl.concat(chunks).equals(score(rows.lazy(), checkpoint_of(profile), profile=profile, settings=SETTINGS))
     first = score(rows[:65_536].lazy(), checkpoint_of(profile), profile=profile, settings=SETTINGS)
     assert chunks[0].equals(first)
+
+
+def test_models_that_are_scored_together_score_as_each_does_alone(many, profile):
+    models = [checkpoint_of(profile), checkpoint_of(profile, std=0.1)]
+    alone = [score(many.lazy(), model, profile=profile, settings=SETTINGS) for model in models]
+    together = score_all(many.lazy(), models, profile=profile, settings=SETTINGS)
+    assert [found.equals(own) for found, own in zip(together, alone, strict=True)] == [True, True]
+    assert not alone[0].equals(alone[1])
 
 
 def test_no_rows_score_to_no_rows(samples, profile):

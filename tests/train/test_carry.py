@@ -273,6 +273,7 @@ def test_the_parent_is_still_scored_by_its_own_fields_from_the_columns_that_ther
     parent = train(samples, None, before)
     own = own_fields(samples.rename({"user_id": "who"}).drop("os").lazy(), parent, after.profile)
     assert own.gone == ["os"]
+    assert not own.like(own_fields(samples.drop("os").lazy(), parent, before.profile))  # the same fields, one read from another column
     expected = scores(samples.with_columns(os=pl.lit(None, pl.String)), parent, before)
     found = score(own.rows, parent, profile=own.profile, settings=after)
     np.testing.assert_array_equal(found.drop("impression_id").to_numpy(), expected)

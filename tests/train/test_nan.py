@@ -51,7 +51,7 @@ def before_step(monkeypatch) -> Callable[..., None]:
 
 def spoil_row(place: int, value: float) -> Callable[..., object]:
     def disturb(learner, batch) -> None:
-        learner.network.table[batch.samples.ids_NS[0, place], 0] = value
+        learner.network.table[batch.rows_U[batch.labelled.samples.ids_NS[0, place]], 0] = value
 
     return disturb
 
@@ -83,7 +83,7 @@ def spoil_state(name: str, value: float) -> Callable[..., object]:
 
 def spoil_accumulator(place: int) -> Callable[..., object]:
     def disturb(learner, batch) -> None:
-        learner.adagrad.accumulator_R[batch.samples.ids_NS[0, place]] = NAN
+        learner.adagrad.accumulator_R[batch.rows_U[batch.labelled.samples.ids_NS[0, place]]] = NAN
 
     return disturb
 

@@ -57,7 +57,8 @@ def world():
 def test_every_click_and_the_share_of_the_others_is_kept_in_order(make_samples, rate):
     chunks = [make_samples(20_000, seed=seed) for seed in (1, 2)]
     options = Train(negative_rate=rate)
-    for chunk, kept in zip(chunks, sampled(chunks, options, first=0), strict=True):
+    for number, chunk in enumerate(chunks):
+        kept = sampled(chunk, options, number=number)
         assert kept.filter("clicked").equals(chunk.filter("clicked"))
         assert kept.join(chunk, on="impression_id", how="semi", maintain_order="right").equals(kept)
         others = chunk.filter(~pl.col("clicked")).height
@@ -66,17 +67,17 @@ def test_every_click_and_the_share_of_the_others_is_kept_in_order(make_samples, 
 
 def test_what_is_kept_follows_the_seed_and_the_chunks_number_alone(make_samples):
     alike = [make_samples(500)] * 3
-    first, second, third = sampled(alike, Train(negative_rate=0.5), first=0)
+    first, second, third = (sampled(chunk, Train(negative_rate=0.5), number=number) for number, chunk in enumerate(alike))
     assert not first.equals(second)
-    (again,) = sampled(alike[:1], Train(negative_rate=0.5), first=2)
+    again = sampled(alike[0], Train(negative_rate=0.5), number=2)
     assert again.equals(third)
-    (other,) = sampled(alike[:1], Train(negative_rate=0.5, seed=1), first=0)
+    other = sampled(alike[0], Train(negative_rate=0.5, seed=1), number=0)
     assert not other.equals(first)
 
 
 def test_a_rate_of_one_passes_the_rows_on_and_scores_stay_as_they_are(make_samples):
     chunk = make_samples(50)
-    assert next(sampled([chunk], Train(), first=0)) is chunk
+    assert sampled(chunk, Train(), number=0) is chunk
     probabilities = {"pctr": torch.tensor([0.3]), "pcvr": torch.tensor([0.2]), "pctcvr": torch.tensor([0.06])}
     assert corrected(probabilities, torch.tensor([9.0]), 1.0) == probabilities
 

@@ -4,7 +4,6 @@ Letters: B samples of this rank's part of a batch, U distinct rows in it, X numb
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +12,14 @@ from torch import Generator, Tensor, distributed
 
 from components.checkpoints import Checkpoint
 from components.disk import scratch_folder
-from components.model.embedding import embed, touched
+from components.model.embedding import embed
 from components.model.encoding import Layout
 from components.model.losses import loss_terms
 from components.model.network import Network
 from components.model.precision import layers_in
 from components.model.restore import restore
 from components.settings import Settings
-from components.train.batches import Labelled
+from components.train.batches import Batch
 from components.train.faults import Fault, fault_of_gradients, fault_of_loss, fault_of_parameters
 from components.train.optimisers import adam, adam_state
 from components.train.sharded.filed import filed
@@ -68,16 +67,15 @@ class ShardedLearner:
         own = {name: tensor if name == _TABLE else tensor.clone() for name, tensor in parent.model.items()}  # of the table a part is copied
         return cls(restore(Checkpoint(own, {}, parent.manifest), layout, settings.model), parent.optimizer, layout, settings, ranks)
 
-    def step(self, batch: Labelled, total: int) -> dict[str, float] | Fault | None:
+    def step(self, batch: Batch, total: int) -> dict[str, float] | Fault | None:
         """Train on one batch of `total` samples, of which this rank has some or none.
 
         Returns the terms of the loss over all of them, this rank's fault, or None where another rank has one: what is not finite in the
         loss or a gradient is found before anything has changed, on any rank.
         """
-        distinct = touched(batch.samples)
-        looked_up = self.table.look_up(distinct.rows_U)
+        looked_up = self.table.look_up(batch.rows_U)
         leaf_UX = looked_up.leaf_UX
-        found = self._differentiate(leaf_UX, replace(batch, samples=distinct.samples))
+        found = self._differentiate(leaf_UX, batch)
         if not self.terms:
             self.terms = max(self.ranks.gather([] if isinstance(found, Fault) else list(found)), key=len)
         summed = self._sum(found, len(batch) / total)
@@ -86,20 +84,20 @@ class ShardedLearner:
         gradient_UX = torch.zeros_like(leaf_UX) if leaf_UX.grad is None else leaf_UX.grad
         self.table.move(looked_up, gradient_UX * (len(batch) / total))
         self.adam.step()
-        return fault_of_parameters(self.parameters, leaf_UX[:0].detach(), distinct.samples.slice(0, 0), self.layout) or summed
+        return fault_of_parameters(self.parameters, leaf_UX[:0].detach(), batch.labelled.samples.slice(0, 0), self.layout) or summed
 
-    def _differentiate(self, leaf_UX: Tensor, batch: Labelled) -> dict[str, float] | Fault:
+    def _differentiate(self, leaf_UX: Tensor, batch: Batch) -> dict[str, float] | Fault:
         """Leave the gradients of this rank's mean loss in the leaf and the parameters; returns its terms, none without samples."""
         self.adam.zero_grad()
         if not len(batch):
             return {}
-        noise = self.noise.get_state()
+        noise, samples = self.noise.get_state(), batch.labelled.samples
         terms = self._losses(leaf_UX, batch)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.stack([loss, leaf_UX.sum()]).isfinite().all():  # an update that overflowed shows in the rows, if not in the loss
-            return fault_of_loss(self.network, leaf_UX, batch.samples, self.layout, partial(self._rerun, noise, leaf_UX, batch))
+            return fault_of_loss(self.network, leaf_UX, samples, self.layout, partial(self._rerun, noise, leaf_UX, batch))
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        fault = fault_of_gradients(self.parameters, leaf_UX, batch.samples, self.layout)
+        fault = fault_of_gradients(self.parameters, leaf_UX, samples, self.layout)
         return fault or {name: term.item() for name, term in terms.items()}
 
     def _sum(self, found: dict[str, float] | Fault, share: float) -> dict[str, float] | None:
@@ -120,14 +118,15 @@ class ShardedLearner:
             own.grad = gradient.view_as(own)
         return dict(zip(self.terms, losses.tolist(), strict=True))
 
-    def _losses(self, table_RW: Tensor, batch: Labelled) -> dict[str, Tensor]:
+    def _losses(self, leaf_UX: Tensor, batch: Batch) -> dict[str, Tensor]:
+        given = batch.labelled
         with layers_in(self.precision):
-            logits = self.network(embed(table_RW, batch.samples, self.layout), batch.places_B, self.noise)
-        return loss_terms(logits, batch.labels, self.options)
+            logits = self.network(embed(leaf_UX, given.samples, self.layout, batch.by_row), given.places_B, self.noise)
+        return loss_terms(logits, given.labels, self.options)
 
-    def _rerun(self, noise: Tensor, table_RW: Tensor, batch: Labelled) -> None:
+    def _rerun(self, noise: Tensor, leaf_UX: Tensor, batch: Batch) -> None:
         self.noise.set_state(noise)
-        self._losses(table_RW, batch)
+        self._losses(leaf_UX, batch)
 
     def tensors(self, folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
         """Return the model's and the optimisers' tensors, those of the table in files of the folder, on the first rank; else None."""

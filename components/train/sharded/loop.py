@@ -1,7 +1,6 @@
 """One pass over a day's rows by all ranks: each reads its own users' rows, in chunks and batches that they agree on."""
 
 from bisect import bisect_right
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from components.model.encoding import Layout, encode
 from components.model.losses import initial_biases
 from components.model.quantiles import learn_layout
 from components.model.restore import as_trained, describe
-from components.model.stream import read_chunks
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
@@ -21,7 +19,8 @@ from components.train.batches import columns_to_train, label, labels_of, optiona
 from components.train.calibration import calibrated, rows_to_train
 from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels, fault_of_table
-from components.train.sampling import check_rate, sampled
+from components.train.preparing import batches, stored
+from components.train.sampling import check_rate
 from components.train.sharded.learner import ShardedLearner
 from components.train.sharded.ranks import Ranks
 from components.train.tally import Tally
@@ -53,16 +52,17 @@ def fine_tune(
     check_rate(parent, settings.train)
     with torch_threads(settings.train.threads):
         read = rows.select(columns_to_train(rows, layout, profile, settings.model))
-        first = next(sampled(read_chunks(read, settings.train.chunk_rows), settings.train, first=tally.chunks), None)
+        first = next(stored(read, settings.train.chunk_rows, settings.train, first=tally.chunks), None)
         if first is None:
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
-        parent, carried = carried_over(parent, first, layout, settings) if parent else (None, {})
-        learner = _learner(parent, first, layout, settings, ranks)
+        parent, carried = carried_over(parent, first.rows, layout, settings) if parent else (None, {})
+        learner = _learner(parent, first.rows, layout, settings, ranks)
         own = rows.filter(ranks.bucket.holds("user_id", "impression_id")).select(read.collect_schema().names())
-        stored = tally.reading(read_chunks(own, -(-settings.train.chunk_rows // ranks.count)))
-        chunks, none = sampled(stored, settings.train, first=tally.chunks), own.limit(0).collect()
+        chunks = stored(own, -(-settings.train.chunk_rows // ranks.count), settings.train, first=tally.chunks)
+        none = own.limit(0).collect()
         while any(ranks.gather((chunk := next(chunks, None)) is not None)):
-            _train_chunk(learner, none if chunk is None else chunk, tally, settings)
+            tally.read = chunk.read if chunk else tally.read
+            _train_chunk(learner, chunk.rows if chunk else none, tally, settings)
         if not tally.rows:
             raise DataError(f"train: expected rows to train on, found that train.negative_rate {settings.train.negative_rate} left none")
         tensors = learner.tensors(folder)
@@ -95,13 +95,13 @@ def _train_chunk(learner: ShardedLearner, chunk: pl.DataFrame, tally: Tally, set
     generator = np.random.default_rng([settings.train.seed, tally.chunks, _STREAM, ranks.number])
     learner.noise.manual_seed(int(generator.integers(2**63)))
     order_N = generator.permutation(chunk.height)
-    labelled = label(encode(chunk, learner.layout), chunk, options, generator).ordered(order_N)
+    labelled = label(encode(chunk, learner.layout, order_N=order_N), chunk, order_N, options, generator)
     bounds = _bounds(ranks.gather(chunk.height), settings.train.batch_size)
     own = bounds[ranks.number]
     fault, place = fault_of_labels(labelled.labels, optional_labels(options)) or (None, 0)
     _agree(ranks, tally, fault, batches_ahead=bisect_right(own, place))
-    for (first, last), total in zip(pairwise(own), np.diff(bounds).sum(axis=0).tolist(), strict=True):
-        losses = learner.step(labelled.slice(first, last), total)
+    for batch, total in zip(batches(labelled, own), np.diff(bounds).sum(axis=0).tolist(), strict=True):
+        losses = learner.step(batch, total)
         if losses is None or isinstance(losses, Fault):
             _agree(ranks, tally, losses)
         else:

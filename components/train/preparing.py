@@ -1,0 +1,79 @@
+"""From stored rows to chunks that are ready to be trained on: a second thread prepares the next one while one is trained on.
+
+Nothing here depends on the parameters, so that it makes no difference to the bytes how far ahead it runs.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from components.ahead import ahead
+from components.model.encoding import Layout, number, read
+from components.model.stream import read_chunks
+from components.model_settings import Train
+from components.settings import Settings
+from components.train.admission import Admission, Admitted
+from components.train.batches import Batch, Labelled, label
+from components.train.sampling import sampled
+
+_BATCHES_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Rows as they were read."""
+
+    number: int
+    """The chunk's, counted from the cold start."""
+    rows: pl.DataFrame
+    read: range
+    """Which rows of the day these were, in time order, before sampling."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Shuffled rows with all that it takes to train on them."""
+
+    read: range
+    """As `Stored` has it."""
+    noise_seed: int
+    """Of drop-out."""
+    admitted: list[Admitted]
+    """Ids that have a row of their own from this chunk on."""
+    pool: int
+    """Rows of the pool from this chunk on."""
+    labelled: Labelled
+
+
+def stored(rows: pl.LazyFrame, chunk_rows: int, options: Train, *, first: int) -> Iterator[Stored]:
+    """Read rows in their order, so many at a time, and leave out a share of the unclicked ones; first: the first chunk's number."""
+    begin = 0
+    for place, chunk in enumerate(read_chunks(rows, chunk_rows), start=first):
+        read = range(begin, begin + chunk.height)
+        begin = read.stop
+        yield Stored(place, sampled(chunk, options, number=place), read)
+
+
+def prepared(chunks: Iterable[Stored], layout: Layout, admission: Admission, settings: Settings) -> Generator[Chunk]:
+    """Yield chunks that are ready to be trained on, one of them made ahead."""
+    return ahead(_prepare(chunk, layout, admission, settings) for chunk in chunks)
+
+
+def batches(labelled: Labelled, bounds: Sequence[int]) -> Iterator[Batch]:
+    """Cut samples into batches, a few of them made ahead."""
+    return ahead((Batch.of(labelled.slice(first, last)) for first, last in pairwise(bounds)), depth=_BATCHES_AHEAD)
+
+
+def _prepare(chunk: Stored, layout: Layout, admission: Admission, settings: Settings) -> Chunk:
+    """Shuffle a chunk and encode it, the ids that it admits included."""
+    generator = np.random.default_rng([settings.train.seed, chunk.number])
+    order_N = generator.permutation(chunk.rows.height)
+    noise_seed = int(generator.integers(2**63))
+    samples = read(chunk.rows, layout)
+    admitted = admission.admit(samples, chunk.rows, number=chunk.number)
+    encoded = number(samples, layout, admission.known, order_N)
+    labelled = label(encoded, chunk.rows, order_N, settings.model, generator)
+    return Chunk(chunk.read, noise_seed, admitted, admission.pool.rows, labelled)

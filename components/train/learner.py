@@ -12,7 +12,7 @@ from components.checkpoints import Checkpoint
 from components.model.embedding import embed
 from components.model.encoding import Layout
 from components.model.losses import loss_terms
-from components.model.memory import copied, zeros
+from components.model.memory import copied, moved, zeros
 from components.model.network import EMBEDDING_STD, Network
 from components.model.precision import layers_in
 from components.model.restore import restore
@@ -114,10 +114,13 @@ class Learner:
 
 
 def with_room(rows: Tensor, count: int) -> Tensor:
-    """Return a tensor of so many rows, those it has first; the others are zeros or what was there. It shares memory where there is room."""
+    """Return a tensor of so many rows, those it has first; the others are zeros or what was there.
+
+    The memory is the same, or where that has no room other, and then the tensor that was given is used up.
+    """
     stored = rows.untyped_storage().nbytes() // (rows.element_size() * rows[0].numel())
     if count > stored:
         room = zeros(count + count // _ROOM, *rows.shape[1:])
-        room[: len(rows)] = rows
+        moved(rows, room)
         return room[:count]
     return rows.as_strided((count, *rows.shape[1:]), rows.stride(), 0)

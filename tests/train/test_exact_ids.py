@@ -1,5 +1,7 @@
 """Training, saving and scoring with ids that have rows of their own."""
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -127,9 +129,10 @@ def test_a_freed_row_begins_anew_with_its_optimizer_state(make_exact, make_days)
     learner.renew(ids, seed=3)
     assert learner.adagrad.accumulator_R[rows].tolist() == [0, 0]
     assert learner.network.table[rows].equal(ids.values(3, width=6, std=0.01))
+    kept = learner.network.table.clone()
     learner.grow(1000)
     assert learner.network.table.shape == (1266, 6)
-    assert learner.network.table[:326].equal(learner.tensors()[0]["table"][:326])
+    assert learner.network.table[: len(kept)].equal(kept)
 
 
 def test_growth_keeps_rows_and_copies_seldom():
@@ -141,6 +144,22 @@ def test_growth_keeps_rows_and_copies_seldom():
     assert rows[:3].equal(torch.arange(6.0).view(3, 2))
     assert rows[3:, 0].tolist() == list(range(4, 60))
     assert len(places) < 14
+
+
+def test_a_table_that_grows_is_never_in_memory_twice():
+    """2 million rows, 96 MB, become 3 million, in a process of its own: the peak is that of those."""
+    script = """
+import resource
+from components.model.memory import zeros
+from components.train.learner import with_room
+rows, peak = zeros(2_000_000, 12).fill_(1), lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+grown = with_room(rows, 3_000_000)
+assert grown[:2_000_000].eq(1).all() and not grown[2_000_000:].any()
+print((peak() - before) / rows.nbytes)
+"""
+    said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert float(said.stdout) < 0.7
 
 
 def test_ids_without_the_instants_to_date_them_by_are_refused(make_exact, make_days):

@@ -6,6 +6,7 @@ Every table is created empty before anything writes: with a table absent, concur
 import hashlib
 import io
 import json
+import logging
 import math
 import random
 import time
@@ -25,8 +26,9 @@ from components.disk import saying_if_full
 from components.errors import DataError, SettingsError
 from components.profile import Profile
 from components.splice import Part, can_splice, splice
-from components.tables import TABLES, Table
+from components.tables import CONTEXTUAL, TABLES, Table
 
+log = logging.getLogger("esmm")
 _ATTEMPTS = 40
 _EXACT = CommitProperties(max_commit_retries=0)
 """A commit stands only on the version that it has seen. Else delta-rs rebases it: two writers of one day both get in, or two CREATEs."""
@@ -94,7 +96,16 @@ class Lake:
         if not stored.files:
             return pl.LazyFrame(schema=schema)
         files, partition = [f"{self.location(table)}/{path}" for path in stored.names], {name: schema[name] for name in table.partition}
-        return pl.scan_parquet(files, hive_partitioning=True, hive_schema=partition).select(list(schema))
+        written = {name: dtype for name, dtype in schema.items() if name not in partition}
+        rows = pl.scan_parquet(
+            files,
+            schema=written,
+            hive_partitioning=True,
+            hive_schema=partition,
+            missing_columns="insert",  # a context column that the profile did not have yet
+            extra_columns="ignore",  # one that it has no more
+        )
+        return rows.select(list(schema))
 
     def _live(self, table: Table, first: date, last: date, version: int | None = None) -> Stored:
         """Return the data files of the days `first` through `last`, by day and then in the order written."""
@@ -173,8 +184,9 @@ class Lake:
         ]
         for attempt in range(_ATTEMPTS):
             opened = self._open(draft.table)
-            seen = opened.version()
             try:
+                self._add_columns(draft.table, opened)
+                seen = opened.version()
                 opened.create_write_transaction(
                     additions,
                     "overwrite",
@@ -189,6 +201,13 @@ class Lake:
                     raise
                 time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 5)))  # noqa: S311 - jitter, not a secret
         raise AssertionError("unreachable")
+
+    def _add_columns(self, table: Table, opened: DeltaTable) -> None:
+        """Give a table the context columns that the profile has and it has not, in a commit of their own."""
+        known = {field.name for field in opened.schema().fields}
+        if new := [field for field in self._schema(table).fields if field.name not in known]:
+            opened.alter.add_columns(new, commit_properties=_EXACT)
+            log.info("%s: new columns %s, null on earlier days", self.location(table), ", ".join(field.name for field in new))
 
     def discard(self, draft: Draft) -> None:
         """Delete the files of a draft that nobody will commit."""
@@ -270,7 +289,9 @@ class Lake:
                 raise
             raise self._vacuumed(table, f"version {version}", str(error)) from None
         expected, found = ({field.name: str(field.type) for field in schema.fields} for schema in (self._schema(table), opened.schema()))
-        if differing := sorted(name for name, _ in expected.items() ^ found.items()):
+        come, gone = expected.keys() - found.keys(), found.keys() - expected.keys()
+        free = come & self.profile.context.keys() | gone if table in CONTEXTUAL else set()
+        if differing := sorted(name for name, _ in expected.items() ^ found.items() if name not in free):
             raise SettingsError(
                 f"{self.location(table)}: expected the columns that the profile declares, found others where it says "
                 f"{', '.join(dict.fromkeys(differing))}; the profile changed since: use a new home or lake.uri and rerun from ingest"

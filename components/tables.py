@@ -202,4 +202,6 @@ USER_CATEGORY_DAYS = Table("user_category_days", ("user_id", "category"), ("day"
 PREDICTIONS = Table("predictions", ("impression_id", "role"), ("day",), _predictions)
 FEATURES = (USER_FEATURES, ITEM_FEATURES, USER_CATEGORY_FEATURES)
 DAYS = (USER_DAYS, ITEM_DAYS, USER_CATEGORY_DAYS)
+CONTEXTUAL = (IMPRESSIONS, SAMPLES, OUTCOMES)
+"""Tables with the impressions' context columns, which come and go with the profile: a day that lacks one has null."""
 TABLES = (*EVENTS.values(), QUARANTINE, SAMPLES, OUTCOMES, *FEATURES, *DAYS, PREDICTIONS)

@@ -15,7 +15,7 @@ from polars.io.plugins import register_io_source
 from components.errors import DataError, SettingsError
 from components.lake import Lake
 from components.profile import ContextType, Profile, Source
-from components.tables import IMPRESSIONS, QUARANTINE, USER_FEATURES
+from components.tables import IMPRESSIONS, ITEM_FEATURES, QUARANTINE, USER_FEATURES
 
 PROFILE = Profile(
     name="shop",
@@ -199,13 +199,42 @@ def test_a_folder_that_would_be_read_as_a_pattern_or_a_partition_is_refused(tmp_
         Lake(str(tmp_path / name), PROFILE)
 
 
-@pytest.mark.parametrize("context", [{}, {"scene": "integer"}, {"scene": "string", "device": "string"}])
-def test_a_table_of_another_profile_is_refused_by_column(lake: Lake, context: dict[str, ContextType]) -> None:
-    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+def with_context(lake: Lake, context: dict[str, ContextType]) -> Lake:
+    """Return the same lake as read with a profile of other context columns."""
     source = PROFILE.impressions.model_copy(update={"context": context})
-    other = Lake(lake.uri, PROFILE.model_copy(update={"impressions": source}))
-    with pytest.raises(SettingsError, match=r"where it says (scene|device); the profile changed"):
-        other.scan(IMPRESSIONS, DAY)
+    return Lake(lake.uri, PROFILE.model_copy(update={"impressions": source}))
+
+
+def test_a_column_of_another_type_is_refused_by_name(lake: Lake) -> None:
+    lake.replace(IMPRESSIONS, DAY, impressions("a"))
+    with pytest.raises(SettingsError, match=r"where it says scene; the profile changed"):
+        with_context(lake, {"scene": "integer"}).scan(IMPRESSIONS, DAY)
+
+
+def test_a_table_that_has_no_context_has_the_columns_that_the_profile_makes_it_have(lake: Lake) -> None:
+    lake.create()
+    priced = with_context(lake, {"scene": "string", "price": "float"}).profile.model_copy(update={"price": "price"})
+    with pytest.raises(SettingsError, match=r"where it says .*item_price_mean_30d.*; the profile changed"):
+        Lake(lake.uri, priced).scan(ITEM_FEATURES, DAY)
+
+
+def test_context_columns_come_and_go_with_the_profile(lake: Lake) -> None:
+    day, next_day, third = (DAY + timedelta(days=number) for number in range(3))
+    lake.replace(IMPRESSIONS, day, impressions("a").with_columns(scene=pl.lit("home")))
+    first = lake.version(IMPRESSIONS)
+    wider = with_context(lake, {"scene": "string", "device": "string"})
+    assert wider.scan(IMPRESSIONS, day).select("scene", "device").collect().rows() == [("home", None)]
+    assert lake.version(IMPRESSIONS) == first  # reading adds nothing
+    wider.replace(IMPRESSIONS, next_day, impressions("b").with_columns(scene=pl.lit("cart"), device=pl.lit("phone")))
+    other = with_context(lake, {"device": "string"})
+    other.replace(IMPRESSIONS, third, impressions("c").select(pl.exclude("scene")).with_columns(device=pl.lit("desk")))
+    both = wider.scan(IMPRESSIONS, day, third).select("impression_id", "scene", "device").collect()
+    assert both.rows() == [("a", "home", None), ("b", "cart", "phone"), ("c", None, "desk")]
+    assert lake.scan(IMPRESSIONS, day, third).collect()["scene"].to_list() == ["home", "cart", None]
+    assert with_context(lake, {}).scan(IMPRESSIONS, day, third).collect().columns == [
+        name for name in lake.scan(IMPRESSIONS, day).collect_schema() if name != "scene"
+    ]
+    assert wider.scan(IMPRESSIONS, day, version=first).collect()["device"].to_list() == [None]
 
 
 def test_bytes_of_lists_do_not_hang_on_the_batches_that_rows_come_in(lake: Lake) -> None:

@@ -14,7 +14,7 @@ from components.model.scoring import score
 from components.promote.gate import Verdict
 from components.records import Records
 from components.settings import Settings, load_settings
-from components.tables import PREDICTIONS
+from components.tables import PREDICTIONS, SAMPLES
 from tests.conftest import FIRST, set_shop_environment
 
 BRAND = '[[fields]]\nname = "brand_id"\nkind = "id"\nbuckets = 2048\n\n'
@@ -22,6 +22,8 @@ SHOP = 'name = "shop_id"\nkind = "id"\nbuckets = 4096\n'
 RENAMED = 'name = "shop"\nwas = "shop_id"\ncolumn = "shop_id"\nkind = "id"\nbuckets = 5000\n'
 PRICE = 'name = "price"\nkind = "number"\nbuckets = 64\n'
 LEARNED = 'name = "price"\nkind = "number"\nbucketing = "quantile"\nbuckets = 9\n'
+SEGMENT = '[[fields]]\nname = "segment"\nkind = "id"\nbuckets = 64\n\n'
+COLUMN = ', segment = "string"'
 NEW = '[[fields]]\nname = "position_shown"\ncolumn = "position"\nkind = "number"\nbuckets = 16\n\n'
 SECOND = FIRST + ONE_DAY
 pytestmark = pytest.mark.slow
@@ -31,9 +33,9 @@ pytestmark = pytest.mark.slow
 def changed(shop: Path, tmp_path_factory: pytest.TempPathFactory):
     """Return the settings of two days and of the second, the profile having changed between them; the first day's model is the champion."""
     folder, settings = tmp_path_factory.mktemp("changed"), []
-    before = (shop / "profile.toml").read_text().replace(PRICE, LEARNED)
-    assert all(part in before for part in (BRAND, SHOP, LEARNED))
-    after = before.replace(BRAND, NEW).replace(SHOP, RENAMED)
+    whole = (shop / "profile.toml").read_text().replace(PRICE, LEARNED)
+    assert all(part in whole for part in (BRAND, SHOP, LEARNED, SEGMENT, COLUMN))
+    before, after = whole.replace(SEGMENT, "").replace(COLUMN, ""), whole.replace(BRAND, NEW).replace(SHOP, RENAMED)
     with pytest.MonkeyPatch.context() as patch:
         set_shop_environment(shop, folder, patch)
         for number, text in enumerate((before, after)):
@@ -52,17 +54,24 @@ def test_the_challenger_says_what_it_carried_over(changed: list[Settings]):
     trained = Records(changed[1].root).require(SECOND, "train")
     assert trained["parent"] == CheckpointStore(changed[1].root).head(FIRST)
     told = trained["carried"]
-    assert {name: told["fields"][name] for name in ("user_id", "shop", "position_shown", "brand_id")} == {
+    assert {name: told["fields"][name] for name in ("user_id", "shop", "position_shown", "segment", "brand_id")} == {
         "user_id": "kept",
         "shop": "was shop_id",
         "position_shown": "fresh",
+        "segment": "fresh",
         "brand_id": "dropped",
     }
     assert told["tables"] == {
         "position_shown": "fresh",
+        "segment": "fresh",
         "shop": "was shop_id, 4096 rows, 5000 now: ids keep what was learned",
         "brand_id": "dropped",
     }
+
+
+def test_a_new_context_column_is_null_on_the_days_before_it(changed: list[Settings]):
+    samples = steps.open_lake(changed[1]).scan(SAMPLES, FIRST, SECOND).group_by("day").agg(pl.col("segment").is_not_null().any())
+    assert dict(samples.collect().iter_rows()) == {FIRST: False, SECOND: True}
 
 
 def test_the_champion_is_scored_by_its_own_fields_and_the_gate_speaks(changed: list[Settings]):

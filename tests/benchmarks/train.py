@@ -138,7 +138,8 @@ class Bench:
             run = ours.Run(
                 self.day, settings, self.sizes.growth_rows, self.sizes.batches[0], 1, self.sizes.chunk_rows, self.sizes.precisions[0]
             )
-            self._keep(f"width {width} train", self._in_process(ours.train, run, score=False).result["train"])
+            for name, rate in self._in_process(ours.train, run, score=False).result.items():
+                self._keep(f"width {width} {name}", rate)
 
     def _start(self) -> float:
         """Return the seconds from the start of `esmm train` to the end of its first step."""

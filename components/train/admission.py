@@ -1,31 +1,29 @@
 """Which ids get a row of their own while a day is trained on: admission, expiry, and the pool that the rows come from.
 
-Everything happens at a chunk's beginning, by the chunk alone: its sightings are counted, ids that have been seen often enough get rows,
-and the chunk is trained on with them. Letters: D distinct ids of a chunk, U ids that are given a row, W width of a row.
+Everything happens at a chunk's beginning, by the chunk alone (in several processes: by those that they train on together): its sightings
+are counted, ids that have been seen often enough get rows, and the chunk is trained on with them. Letters: D distinct ids of a chunk, U ids
+that are given a row, W width of a row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from components.checkpoints import Checkpoint
-from components.model.columns import EXPOSED
 from components.model.encoding import Layout, Read
 from components.model.hashing import Hashes, finalise
 from components.model.identity import KnownIds, Numbers, known_ids
 from components.model_fields import ModelField
 from components.train.id_counts import Facts, IdCounts
+from components.train.sightings import Counted, Sightings
 from components.train.waiting import WaitingIds
 
 _DAYS = "identity_days"
 _WAITING = "waiting_ids."
-_EPOCH = date(1970, 1, 1).toordinal()
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """splitmix64's step."""
 
@@ -75,8 +73,18 @@ class Pool:
 class Admission:
     """The ids that are known, those that wait, and the days that were trained on."""
 
-    def __init__(self, parent: Checkpoint | None, layout: Layout, *, most_waiting: int) -> None:
-        """Go on from a parent's ids; most_waiting: of each exact vocabulary."""
+    def __init__(
+        self,
+        parent: Checkpoint | None,
+        layout: Layout,
+        *,
+        most_waiting: int,
+        seen_by_all: Callable[[Sightings], Sightings] = lambda own: own,
+    ) -> None:
+        """Go on from a parent's ids; most_waiting: of each exact vocabulary.
+
+        seen_by_all: called with a chunk's sightings, returns those to admit by: where several processes train together, of all their chunks.
+        """
         found, state = (known_ids(parent.model), parent.optimizer) if parent else ({}, {})
         self.layout = layout
         self.known = {owner.name: found.get(owner.name) or KnownIds.none() for owner in layout.exact}
@@ -84,6 +92,7 @@ class Admission:
         self.pool = Pool(layout.pool, np.concatenate([np.empty(0, np.int32), *(ids.of("rows") for ids in self.known.values())]))
         self.days: Numbers = state[_DAYS].numpy() if _DAYS in state else np.empty(0, np.int32)
         self.most_waiting = most_waiting
+        self.seen_by_all = seen_by_all
         self.counts = IdCounts(layout)
 
     def admit(self, samples: Read, chunk: pl.DataFrame, *, number: int) -> list[Admitted]:
@@ -93,11 +102,12 @@ class Admission:
         counted from the cold start.
         """
         admitted = []
-        if self.layout.exact and chunk.height:
-            day = int(chunk[EXPOSED].dt.date().max().toordinal()) - _EPOCH  # type: ignore[union-attr]  # a column of instants
-            if day > self.days.max(initial=0):
-                self._begin(day)
-            admitted = [self._admit(owner, samples, number) for owner in self.layout.exact]
+        if self.layout.exact:
+            seen = self.seen_by_all(Sightings.in_chunk(samples, chunk, self.layout))
+            if seen.day is not None:
+                if seen.day > self.days.max(initial=0):
+                    self._begin(seen.day)
+                admitted = [self._admit(owner, seen.of[owner.name], number) for owner in self.layout.exact]
         self.counts.add(samples, self.known)
         return admitted
 
@@ -116,9 +126,9 @@ class Admission:
                 self.counts.evicted[owner.name] += len(rows)
                 self.waiting[owner.name].forget(before=first)
 
-    def _admit(self, owner: ModelField, samples: Read, chunk: int) -> Admitted:
+    def _admit(self, owner: ModelField, seen: Counted, chunk: int) -> Admitted:
         known, waiting, day = self.known[owner.name], self.waiting[owner.name], int(self.days[-1])
-        keys_D, counts_D = self._sightings(samples, owner.name)
+        keys_D, counts_D = seen
         places_D = known.places(keys_D)
         known.of("seen_on")[places_D[places_D >= 0]] = day
         waiting.see(keys_D[places_D < 0], counts_D[places_D < 0], day)
@@ -128,16 +138,6 @@ class Admission:
         self.counts.admitted[owner.name] += len(keys_U)
         self.counts.dropped[owner.name] += waiting.shrink(self.most_waiting)
         return Admitted(keys_U, rows_U)
-
-    def _sightings(self, samples: Read, vocabulary: str) -> tuple[Hashes, NDArray[np.int64]]:
-        """Return the distinct hashes of a vocabulary in a chunk, ascending, and how often each is in it, in all fields together."""
-        columns = [column for name, column in samples.hashed() if self.layout.named[name].vocabulary == vocabulary]
-        keys = np.concatenate([column.hashes_D for column in columns])
-        counts = np.concatenate([column.counts() for column in columns])
-        order = np.argsort(keys, kind="stable")
-        keys, counts = keys[order], counts[order]
-        first = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
-        return keys[first], np.add.reduceat(counts, first) if len(first) else counts
 
     def tensors(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return what a checkpoint keeps: of the model, and of the state of training. Nothing where no vocabulary is exact."""

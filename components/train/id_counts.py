@@ -20,8 +20,9 @@ class IdCounts:
         """Begin at 0."""
         self.admitted, self.evicted, self.dropped = Counter[str](), Counter[str](), Counter[str]()
         """By vocabulary; dropped: ids that waited when there were too many."""
-        self._entries, self._unknown = Counter[str](), Counter[str]()
-        self._taken_V = np.zeros(layout.pool_from, np.bool_)
+        self.entries, self.unknown = Counter[str](), Counter[str]()
+        """By field; unknown: entries that read the row of all ids without their own."""
+        self.taken_V = np.zeros(layout.pool_from, np.bool_)
         self._layout = layout
 
     def add(self, samples: Read, known: Mapping[str, KnownIds]) -> None:
@@ -29,11 +30,11 @@ class IdCounts:
         for name, column in samples.hashed():
             field = self._layout.named[name]
             rows_D = table_rows(column, field, self._layout, known)
-            self._entries[name] += int(np.count_nonzero(column.which_N >= 0))
+            self.entries[name] += int(np.count_nonzero(column.which_N >= 0))
             if self._layout.named[field.vocabulary].exact:
-                self._unknown[name] += int(column.counts()[rows_D == self._layout.offsets[field.vocabulary] + UNKNOWN].sum())
+                self.unknown[name] += int(column.counts()[rows_D == self._layout.offsets[field.vocabulary] + UNKNOWN].sum())
             else:
-                self._taken_V[rows_D] = True
+                self.taken_V[rows_D] = True
 
     def facts(self, known: Mapping[str, KnownIds], waiting: Mapping[str, int]) -> list[Facts]:
         """Return the columns above of each field of ids; those of a vocabulary stand at the field that owns it, null at others.
@@ -41,18 +42,18 @@ class IdCounts:
         unknown_share: of the field's entries that are not missing, those that read the row that all ids without their own share (exact).
         collision_share: the chance that an id's row is that of another id of the day: the share of rows that others take (hashed).
         """
-        return [self._of(name, known, waiting) for name in self._entries]
+        return [self._of(name, known, waiting) for name in self.entries]
 
     def _of(self, name: str, known: Mapping[str, KnownIds], waiting: Mapping[str, int]) -> Facts:
-        vocabulary, entries = self._layout.named[name].vocabulary, self._entries[name]
+        vocabulary, entries = self._layout.named[name].vocabulary, self.entries[name]
         facts: Facts = {**dict.fromkeys(_COLUMNS), "field": name, "table": vocabulary, "entries": entries}
         if vocabulary in known and entries:
-            facts["unknown_share"] = self._unknown[name] / entries
+            facts["unknown_share"] = self.unknown[name] / entries
         if name != vocabulary:
             return facts
         if vocabulary not in known:
             first, rows = self._layout.offsets[vocabulary] + 1, self._layout.vocabularies[vocabulary] - 1
-            others = max(int(self._taken_V[first : first + rows].sum()) - 1, 0)
+            others = max(int(self.taken_V[first : first + rows].sum()) - 1, 0)
             return {**facts, "collision_share": others / rows}
         counted = {part: getattr(self, part)[vocabulary] for part in ("admitted", "evicted", "dropped")}
         return {**facts, "ids": len(known[vocabulary]), "waiting": waiting[vocabulary], **counted}

@@ -60,8 +60,7 @@ def fine_tune(
             raise tally.diverged(fault, batches_ahead=0)
     model, optimizer = learner.tensors()
     ids, waiting = admission.tensors()
-    seen = {"ids": admission.facts(), "first_chunk": parent.manifest["chunks"] if parent else 0}
-    facts = {**tally.manifest(parent, settings), **describe(learner.layout, settings.model), **seen, **carried}
+    facts = {**tally.manifest(parent, settings), **describe(learner.layout, settings.model), "ids": admission.facts(), **carried}
     return Checkpoint({**model, **ids}, {**optimizer, **waiting}, facts)
 
 

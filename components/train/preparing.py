@@ -59,7 +59,7 @@ def stored(rows: pl.LazyFrame, chunk_rows: int, options: Train, *, first: int) -
 
 def prepared(chunks: Iterable[Stored], layout: Layout, admission: Admission, settings: Settings) -> Generator[Chunk]:
     """Yield chunks that are ready to be trained on, one of them made ahead."""
-    return ahead(_prepare(chunk, layout, admission, settings) for chunk in chunks)
+    return ahead(prepare(chunk, layout, admission, settings) for chunk in chunks)
 
 
 def batches(labelled: Labelled, bounds: Sequence[int]) -> Iterator[Batch]:
@@ -67,9 +67,9 @@ def batches(labelled: Labelled, bounds: Sequence[int]) -> Iterator[Batch]:
     return ahead((Batch.of(labelled.slice(first, last)) for first, last in pairwise(bounds)), depth=_BATCHES_AHEAD)
 
 
-def _prepare(chunk: Stored, layout: Layout, admission: Admission, settings: Settings) -> Chunk:
-    """Shuffle a chunk and encode it, the ids that it admits included."""
-    generator = np.random.default_rng([settings.train.seed, chunk.number])
+def prepare(chunk: Stored, layout: Layout, admission: Admission, settings: Settings, stream: Sequence[int] = ()) -> Chunk:
+    """Shuffle a chunk and encode it, the ids that it admits included; stream: keeps these draws apart from others of the chunk's number."""
+    generator = np.random.default_rng([settings.train.seed, chunk.number, *stream])
     order_N = generator.permutation(chunk.rows.height)
     noise_seed = int(generator.integers(2**63))
     samples = read(chunk.rows, layout)

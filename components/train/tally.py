@@ -60,6 +60,7 @@ class Tally:
             "losses": {name: total / self.rows for name, total in sorted(self.losses.items())},
             "base_rates": {"ctr": self.clicks / self.rows, "cvr": self.conversions / self.clicks if self.clicks else None},
             "parent": parent.version if parent else None,
+            "first_chunk": parent.manifest["chunks"] if parent else 0,
             "settings": settings.fingerprint,
             "seed": settings.train.seed,
             NEGATIVE_RATE: settings.train.negative_rate,

@@ -4,9 +4,11 @@ Letters: B samples of this rank's part of a batch, U distinct rows in it, X numb
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, distributed
 
@@ -14,11 +16,13 @@ from components.checkpoints import Checkpoint
 from components.disk import scratch_folder
 from components.model.embedding import embed
 from components.model.encoding import Layout
+from components.model.identity import without_ids
 from components.model.losses import loss_terms
-from components.model.network import Network
+from components.model.network import EMBEDDING_STD, Network
 from components.model.precision import layers_in
 from components.model.restore import restore
 from components.settings import Settings
+from components.train.admission import Admitted
 from components.train.batches import Batch
 from components.train.faults import Fault, fault_of_gradients, fault_of_loss, fault_of_parameters
 from components.train.optimisers import adam, adam_state
@@ -37,7 +41,8 @@ class ShardedLearner:
         options = settings.model
         rate = settings.train.table_learning_rate
         rows, width = network.table.shape
-        self.table = ShardedTable(rows, width // options.embedding_width, options.embedding_width, rate, ranks)
+        per_row = width // options.embedding_width
+        self.table = ShardedTable(rows, per_row, options.embedding_width, rate, ranks, grows=bool(layout.exact))
         self.table.take(network.table, optimizer.get(_ACCUMULATOR))
         network.table = network.table.new_empty(0, network.table.shape[1])
         self.network = network
@@ -64,8 +69,22 @@ class ShardedLearner:
     @classmethod
     def resume(cls, parent: Checkpoint, layout: Layout, settings: Settings, ranks: Ranks) -> "ShardedLearner":
         """Go on from a checkpoint, of any number of ranks; raises CheckpointError where it does not fit."""
-        own = {name: tensor if name == _TABLE else tensor.clone() for name, tensor in parent.model.items()}  # of the table a part is copied
+        used = without_ids(parent.model)
+        own = {name: tensor if name == _TABLE else tensor.clone() for name, tensor in used.items()}  # of the table a part is copied
         return cls(restore(Checkpoint(own, {}, parent.manifest), layout, settings.model), parent.optimizer, layout, settings, ranks)
+
+    def grow(self, pool: int) -> None:
+        """Let the table have a pool of so many rows, where it has fewer; `renew` gives values to new ones."""
+        if pool > self.layout.pool:
+            self.layout = replace(self.layout, pool=pool)
+            self.table.grow(self.layout.rows)
+
+    def renew(self, ids: Admitted, seed: int) -> None:
+        """Begin the rows of ids anew, as one process does, those that this rank has."""
+        held_U = self.table.holds(ids.rows_U.astype(np.int64) + self.layout.pool_from)
+        own = Admitted(ids.keys_U[held_U], ids.rows_U[held_U])
+        values_UX = own.values(seed, width=self.table.per_row * self.table.width, std=EMBEDDING_STD)
+        self.table.renew(own.rows_U.astype(np.int64) + self.layout.pool_from, values_UX)
 
     def step(self, batch: Batch, total: int) -> dict[str, float] | Fault | None:
         """Train on one batch of `total` samples, of which this rank has some or none.

@@ -1,26 +1,29 @@
 """One pass over a day's rows by all ranks: each reads its own users' rows, in chunks and batches that they agree on."""
 
 from bisect import bisect_right
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from components.checkpoints import Checkpoint
-from components.errors import DataError, SettingsError, TrainingDivergedError
-from components.model.encoding import Layout, encode
+from components.errors import DataError, TrainingDivergedError
+from components.model.encoding import Layout
 from components.model.losses import initial_biases
 from components.model.quantiles import learn_layout
 from components.model.restore import as_trained, describe
 from components.model.threads import torch_threads
 from components.profile import Profile
 from components.settings import Settings
-from components.train.batches import columns_to_train, label, labels_of, optional_labels
+from components.train.admission import Admission
+from components.train.batches import columns_to_train, labels_of, optional_labels
 from components.train.calibration import calibrated, rows_to_train
 from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels, fault_of_table
-from components.train.preparing import batches, stored
+from components.train.preparing import Chunk, Stored, batches, prepare, stored
 from components.train.sampling import check_rate
+from components.train.sharded.identity import count_together, seen_by_all
 from components.train.sharded.learner import ShardedLearner
 from components.train.sharded.ranks import Ranks
 from components.train.tally import Tally
@@ -44,11 +47,9 @@ def fine_tune(
 
     rows: all assembled samples, in time order, of which this rank reads its users', a few chunks of train.chunk_rows / ranks at once.
     folder: where the challenger's table is, as files. The same rows, parent, settings, torch and number of ranks give the same bytes.
-    Raises on all ranks, in the same step, TrainingDivergedError as in one process, of the first rank that has one; SettingsError where
-    ids are exact, for each rank would admit ids of its own.
+    Raises on all ranks, in the same step, TrainingDivergedError as in one process, of the first rank that has one.
     """
     layout, tally = Layout.of(profile), Tally.after(parent)
-    _check_ids(layout)
     check_rate(parent, settings.train)
     with torch_threads(settings.train.threads):
         read = rows.select(columns_to_train(rows, layout, profile, settings.model))
@@ -57,28 +58,26 @@ def fine_tune(
             raise DataError("train: expected assembled samples, found no rows; label and assemble the day first")
         parent, carried = carried_over(parent, first.rows, layout, settings) if parent else (None, {})
         learner = _learner(parent, first.rows, layout, settings, ranks)
+        together = partial(seen_by_all, ranks=ranks)
+        admission = Admission(parent, learner.layout, most_waiting=settings.train.most_waiting, seen_by_all=together)
         own = rows.filter(ranks.bucket.holds("user_id", "impression_id")).select(read.collect_schema().names())
         chunks = stored(own, -(-settings.train.chunk_rows // ranks.count), settings.train, first=tally.chunks)
         none = own.limit(0).collect()
+        del first
         while any(ranks.gather((chunk := next(chunks, None)) is not None)):
-            tally.read = chunk.read if chunk else tally.read
-            _train_chunk(learner, chunk.rows if chunk else none, tally, settings)
+            chunk = chunk or Stored(tally.chunks, none, tally.read)
+            _train_chunk(learner, prepare(chunk, learner.layout, admission, settings, (_STREAM, ranks.number)), tally, settings)
         if not tally.rows:
             raise DataError(f"train: expected rows to train on, found that train.negative_rate {settings.train.negative_rate} left none")
         tensors = learner.tensors(folder)
         _agree(ranks, tally, fault_of_table(tensors[0]["table"], learner.layout) if tensors else None, batches_ahead=0)
+        count_together(admission.counts, ranks)
     if not tensors:
         return None
-    facts = {**tally.manifest(parent, settings), **describe(learner.layout, settings.model), **carried, "ranks": ranks.count}
-    return Checkpoint(*tensors, facts)
-
-
-def _check_ids(layout: Layout) -> None:
-    if layout.exact:
-        raise SettingsError(
-            f"train under torchrun: expected hashed ids, found exact ones in {', '.join(field.name for field in layout.exact)}; "
-            "hash them, or train in one process"
-        )
+    (model, optimizer), (ids, waiting) = tensors, admission.tensors()
+    told = {"ids": admission.facts(), **carried, "ranks": ranks.count}
+    facts = {**tally.manifest(parent, settings), **describe(learner.layout, settings.model), **told}
+    return Checkpoint({**model, **ids}, {**optimizer, **waiting}, facts)
 
 
 def _learner(parent: Checkpoint | None, first: pl.DataFrame, layout: Layout, settings: Settings, ranks: Ranks) -> ShardedLearner:
@@ -89,16 +88,17 @@ def _learner(parent: Checkpoint | None, first: pl.DataFrame, layout: Layout, set
     return ShardedLearner.new(learn_layout(layout, first), settings, biases, ranks)
 
 
-def _train_chunk(learner: ShardedLearner, chunk: pl.DataFrame, tally: Tally, settings: Settings) -> None:
+def _train_chunk(learner: ShardedLearner, chunk: Chunk, tally: Tally, settings: Settings) -> None:
     """Train on one chunk of each rank, of which any may be empty, in as many batches on all of them."""
-    ranks, options = learner.ranks, settings.model
-    generator = np.random.default_rng([settings.train.seed, tally.chunks, _STREAM, ranks.number])
-    learner.noise.manual_seed(int(generator.integers(2**63)))
-    order_N = generator.permutation(chunk.height)
-    labelled = label(encode(chunk, learner.layout, order_N=order_N), chunk, order_N, options, generator)
-    bounds = _bounds(ranks.gather(chunk.height), settings.train.batch_size)
+    ranks, labelled = learner.ranks, chunk.labelled
+    tally.read = chunk.read
+    learner.noise.manual_seed(chunk.noise_seed)
+    learner.grow(chunk.pool)
+    for block in (block for ids in chunk.admitted for block in ids.blocks(settings.train.batch_size)):
+        learner.renew(block, settings.train.seed)
+    bounds = _bounds(ranks.gather(len(labelled)), settings.train.batch_size)
     own = bounds[ranks.number]
-    fault, place = fault_of_labels(labelled.labels, optional_labels(options)) or (None, 0)
+    fault, place = fault_of_labels(labelled.labels, optional_labels(settings.model)) or (None, 0)
     _agree(ranks, tally, fault, batches_ahead=bisect_right(own, place))
     for batch, total in zip(batches(labelled, own), np.diff(bounds).sum(axis=0).tolist(), strict=True):
         losses = learner.step(batch, total)

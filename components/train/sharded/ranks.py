@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from components.buckets import Bucket
 from components.errors import DataError, RankLostError, SettingsError
@@ -37,13 +37,17 @@ class Ranks:
 
     def gather(self, said: Any) -> list[Any]:
         """Return what each rank says, in their order, on all of them: small and JSON-able. All ranks must come to this call."""
-        text = torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8)
+        texts = self.gather_numbers(torch.frombuffer(bytearray(json.dumps(said).encode()), dtype=torch.uint8))
+        return [json.loads(bytes(text.tolist())) for text in texts]
+
+    def gather_numbers(self, own: Tensor) -> list[Tensor]:
+        """Return each rank's numbers, as many as it has, in the ranks' order, on all of them. All ranks must come to this call."""
         lengths = [torch.empty(1, dtype=torch.int64) for _ in range(self.count)]
-        distributed.all_gather(lengths, torch.tensor([len(text)]))
+        distributed.all_gather(lengths, torch.tensor([len(own)]))
         longest = max(int(length) for length in lengths)
-        texts = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.count)]
-        distributed.all_gather(texts, torch.cat([text, torch.zeros(longest - len(text), dtype=torch.uint8)]))
-        return [json.loads(bytes(text[: int(length)].tolist())) for text, length in zip(texts, lengths, strict=True)]
+        padded = [own.new_empty(longest) for _ in range(self.count)]
+        distributed.all_gather(padded, torch.cat([own, own.new_zeros(longest - len(own))]))
+        return [numbers[: int(length)] for numbers, length in zip(padded, lengths, strict=True)]
 
     def require_same(self, facts: Mapping[str, Any]) -> None:
         """Raise DataError, on all ranks, where the ranks do not go by the same facts."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.nn import functional
 from torchrec import EmbeddingCollection, EmbeddingConfig, KeyedJaggedTensor
@@ -24,6 +25,7 @@ from torchrec.distributed.sharding_plan import construct_module_sharding_plan, r
 from torchrec.distributed.types import ShardingEnv
 
 from components.model.encoding import Ids
+from components.model.memory import moved
 from components.train.sharded.filed import filed
 from components.train.sharded.ranks import Ranks
 
@@ -32,6 +34,8 @@ _EPSILON = 1e-8
 _TABLE, _FEATURE = "table", "rows"
 _WEIGHT = f"embeddings.{_TABLE}.weight"
 _BLOCK_ROWS = 1 << 16
+_ROOM = 4
+"""As in one process (components/train/learner.py): one more for so many embeddings."""
 
 
 @dataclass(frozen=True)
@@ -47,38 +51,70 @@ class LookedUp:
 class ShardedTable:
     """This rank's part of the table. Whoever calls a method of it calls it on all ranks."""
 
-    def __init__(self, rows: int, per_row: int, width: int, learning_rate: float, ranks: Ranks) -> None:
-        """Allocate for V rows of T embeddings, each W wide; `take` gives values."""
+    def __init__(self, rows: int, per_row: int, width: int, learning_rate: float, ranks: Ranks, *, grows: bool) -> None:
+        """Allocate for V rows of T embeddings, each W wide, and more where it is to grow; `take` gives values."""
         self.ranks = ranks
         self.per_row = per_row
         self.width = width
-        self.embeddings = rows * per_row
-        self.held = -(-self.embeddings // ranks.count)
-        padded = -(-width // 4) * 4
-        self.scale = math.sqrt(padded / width)
+        self.learning_rate = learning_rate
+        self.padded = -(-width // 4) * 4
+        self.scale = math.sqrt(self.padded / width)
         """Of the gradient: with it the mean of P squares, of which P - W are 0, is that of W."""
-        self.collection = _shard(self.held * ranks.count, padded, learning_rate / self.scale, ranks)
+        self.embeddings = rows * per_row
+        self._allocate(_with_room(self.used) if grows else self.used)
+        set_gradient_division(False)  # gradients are weighted by rows, not divided by ranks
+
+    @property
+    def used(self) -> int:
+        """How many embeddings a rank has, the last ones of some ranks not being part of the table."""
+        return -(-self.embeddings // self.ranks.count)
+
+    def _allocate(self, held: int) -> None:
+        """Make room for so many embeddings on each rank, all 0, without optimizer state."""
+        self.held = held
+        self.collection = _shard(held * self.ranks.count, self.padded, self.learning_rate / self.scale, self.ranks)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Please use DTensor", FutureWarning)
             state = self.collection.fused_optimizer.state_dict()["state"][_WEIGHT]
             weight = self.collection.state_dict()[_WEIGHT]
-        self.weight = weight.local_shards()[0].tensor
-        self.accumulator = state[f"{_TABLE}.momentum1"].local_shards()[0].tensor
-        set_gradient_division(False)  # gradients are weighted by rows, not divided by ranks
+        self.weight = weight.local_shards()[0].tensor.detach().zero_()
+        self.accumulator = state[f"{_TABLE}.momentum1"].local_shards()[0].tensor.zero_()
 
-    @torch.no_grad()
     def take(self, table_VX: Tensor, accumulator_R: Tensor | None) -> None:
         """Go on from the own part of a whole table; without an accumulator from 0."""
         own_RW = table_VX.view(self.embeddings, self.width)[self.ranks.number :: self.ranks.count]
-        self.weight.zero_()
         self.weight[: len(own_RW), : self.width] = own_RW
-        self.accumulator.zero_()
         if accumulator_R is not None:
             self.accumulator[: len(own_RW)] = accumulator_R[self.ranks.number :: self.ranks.count]
 
+    def grow(self, rows: int) -> None:
+        """Let the table have V rows, no fewer than it has: behind the others, so that each rank's part begins as it was."""
+        self.embeddings = rows * self.per_row
+        if self.used > self.held:
+            weight, accumulator = self.weight, self.accumulator
+            self._allocate(_with_room(self.used))
+            moved(weight, self.weight)
+            moved(accumulator, self.accumulator)
+
+    def holds(self, rows_U: Ids) -> NDArray[np.bool_]:
+        """Return which rows this rank has an embedding of."""
+        held_U: NDArray[np.bool_] = (self._embeddings(rows_U) % self.ranks.count == self.ranks.number).any(axis=1)
+        return held_U
+
+    def renew(self, rows_U: Ids, values_UX: Tensor) -> None:
+        """Give values to the embeddings of rows that this rank has, and no optimizer state."""
+        embeddings_R = self._embeddings(rows_U).ravel()
+        own_R = embeddings_R % self.ranks.count == self.ranks.number
+        places = torch.from_numpy(embeddings_R[own_R] // self.ranks.count)
+        self.weight[places, : self.width] = values_UX.view(-1, self.width)[torch.from_numpy(own_R)]
+        self.accumulator[places] = 0
+
+    def _embeddings(self, rows_U: Ids) -> Ids:
+        return rows_U[:, np.newaxis] * self.per_row + np.arange(self.per_row)
+
     def look_up(self, rows_U: Ids) -> LookedUp:
         """Fetch distinct rows from the ranks that have them."""
-        embeddings = (rows_U[:, np.newaxis] * self.per_row + np.arange(self.per_row)).ravel()
+        embeddings = self._embeddings(rows_U).ravel()
         places = torch.from_numpy(embeddings % self.ranks.count * self.held + embeddings // self.ranks.count)
         asked = KeyedJaggedTensor(keys=[_FEATURE], values=places, lengths=torch.tensor([len(places)]))
         padded = self.collection(asked)[_FEATURE].values()
@@ -92,14 +128,19 @@ class ShardedTable:
 
     def gather(self, folder: Path) -> tuple[Tensor, Tensor] | None:
         """Return the whole table_VX and accumulator_R on the first rank, in files of the folder; None on the others."""
+        parts = self.weight[: self.used, : self.width], self.accumulator[: self.used]
         if self.ranks.number:
-            for own in (self.weight[:, : self.width], self.accumulator):
+            for own in parts:
                 _interleave(own, None, self.ranks)
             return None
         table_RW, accumulator_R = filed(folder / "table", self.embeddings, self.width), filed(folder / "accumulator", self.embeddings)
-        for own, whole in ((self.weight[:, : self.width], table_RW), (self.accumulator, accumulator_R)):
+        for own, whole in zip(parts, (table_RW, accumulator_R), strict=True):
             _interleave(own, whole, self.ranks)
         return table_RW.view(-1, self.per_row * self.width), accumulator_R
+
+
+def _with_room(embeddings: int) -> int:
+    return embeddings + embeddings // _ROOM
 
 
 def _shard(rows: int, width: int, learning_rate: float, ranks: Ranks) -> Any:

@@ -83,7 +83,7 @@ class Admission:
     ) -> None:
         """Go on from a parent's ids; most_waiting: of each exact vocabulary.
 
-        seen_by_all: called with a chunk's sightings, returns those to admit by: where several processes train together, of all their chunks.
+        seen_by_all: called with a chunk's sightings, returns those to admit by: in several processes those of all their chunks.
         """
         found, state = (known_ids(parent.model), parent.optimizer) if parent else ({}, {})
         self.layout = layout

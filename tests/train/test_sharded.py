@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_samples: Callable[...,
     rows["nameless"] = few.with_columns(user_id=pl.lit(None, dtype=pl.String))
     for day, prefix in enumerate(("first", "second", "third")):
         rows[f"day{day}"] = on_day(day, make_samples(300, seed=day).with_columns(pl.col("item_id").str.replace("item", prefix)))
-    rows["day0_lonely"] = rows["day0"].with_columns(user_id=pl.lit("user1"))
+    rows["day0_lonely"] = rows["day0"].with_columns(user_id=pl.lit("user4"))  # of the second rank
     for name, frame in rows.items():
         frame.write_parquet(folder / f"{name}.parquet")
     return folder

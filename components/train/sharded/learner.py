@@ -51,6 +51,7 @@ class ShardedLearner:
         self.layout = layout
         self.options = options
         self.precision = settings.train.precision
+        self.scratch = settings.root / "scratch"
         self.ranks = ranks
         self.noise = Generator()
         """What drop-out draws from; whoever trains seeds it."""
@@ -77,7 +78,7 @@ class ShardedLearner:
         """Let the table have a pool of so many rows, where it has fewer; `renew` gives values to new ones."""
         if pool > self.layout.pool:
             self.layout = replace(self.layout, pool=pool)
-            self.table.grow(self.layout.rows)
+            self.table.grow(self.layout.rows, self.scratch)
 
     def renew(self, ids: Admitted, seed: int) -> None:
         """Begin the rows of ids anew, as one process does, those that this rank has."""

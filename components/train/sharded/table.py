@@ -5,6 +5,7 @@ table, T embeddings side by side in a row, R = V * T embeddings, U distinct rows
 multiple of 4, which FBGEMM demands, X = T * W.
 """
 
+import gc
 import math
 import warnings
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from torchrec.distributed.embedding_types import EmbeddingComputeKernel
 from torchrec.distributed.sharding_plan import construct_module_sharding_plan, row_wise
 from torchrec.distributed.types import ShardingEnv
 
+from components.disk import scratch_folder
 from components.model.encoding import Ids
-from components.model.memory import moved
 from components.train.sharded.filed import filed
 from components.train.sharded.ranks import Ranks
 
@@ -87,14 +88,21 @@ class ShardedTable:
         if accumulator_R is not None:
             self.accumulator[: len(own_RW)] = accumulator_R[self.ranks.number :: self.ranks.count]
 
-    def grow(self, rows: int) -> None:
-        """Let the table have V rows, no fewer than it has: behind the others, so that each rank's part begins as it was."""
+    def grow(self, rows: int, scratch: Path) -> None:
+        """Let the table have V rows, no fewer than it has: behind the others, so that each rank's part begins as it was.
+
+        Where there is no room, that part waits in a folder of scratch while memory for more is made: it is never in memory twice.
+        """
         self.embeddings = rows * self.per_row
         if self.used > self.held:
-            weight, accumulator = self.weight, self.accumulator
-            self._allocate(_with_room(self.used))
-            moved(weight, self.weight)
-            moved(accumulator, self.accumulator)
+            with scratch_folder(scratch) as folder:
+                weight, accumulator = filed(folder / "weight", *self.weight.shape), filed(folder / "accumulator", self.held)
+                weight[:], accumulator[:] = self.weight, self.accumulator
+                del self.weight, self.accumulator, self.collection
+                gc.collect()  # a collection refers to itself
+                self._allocate(_with_room(self.used))
+                self.weight[: len(weight)] = weight
+                self.accumulator[: len(accumulator)] = accumulator
 
     def holds(self, rows_U: Ids) -> NDArray[np.bool_]:
         """Return which rows this rank has an embedding of."""

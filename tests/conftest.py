@@ -1,5 +1,6 @@
 """A tiny simulated shop that several rooms' tests share."""
 
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,14 @@ import pytest
 from components.settings import Settings, load_settings
 
 FIRST = date(2024, 5, 1)
+PLAIN_PROFILE = """
+name = "shop"
+impressions.columns = { impression_id = "id", item_id = "item", exposed_at = "t" }
+clicks.columns = { item_id = "item", clicked_at = "t" }
+purchases.columns = { order_id = "o", item_id = "item", purchased_at = "t" }
+fields = [{ name = "item_id", kind = "id" }]
+"""
+"""The least that a profile has."""
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +33,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop_environment(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Set and return the environment of a fresh home over the tiny shop, with a gate that its few conversions can pass."""
     return set_shop_environment(shop, tmp_path, monkeypatch)
+
+
+def label_days(settings: Settings, days: Iterable[date]) -> None:
+    """Take days as far as training needs them."""
+    from components import steps
+
+    for day in days:
+        for step in (steps.ingest, steps.label, steps.validate, steps.relabel, steps.aggregate):
+            step(day, settings)
 
 
 def set_shop_environment(shop: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:

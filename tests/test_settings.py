@@ -10,14 +10,9 @@ from components.model_fields import ModelField
 from components.profile import Arrival
 from components.settings import Settings, load_settings
 from components.tables import check_fields
+from tests.conftest import PLAIN_PROFILE
 
-PROFILE = """
-name = "shop"
-impressions.columns = { impression_id = "id", item_id = "item", exposed_at = "t" }
-clicks.columns = { item_id = "item", clicked_at = "t" }
-purchases.columns = { order_id = "o", item_id = "item", purchased_at = "t" }
-fields = [{ name = "item_id", kind = "id" }]
-settings.labels.click_window = "PT1H"
+PROFILE = f"""{PLAIN_PROFILE}settings.labels.click_window = "PT1H"
 settings.gate.min_positives = 7
 """
 

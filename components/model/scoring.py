@@ -103,14 +103,13 @@ def score_candidates(
     user: one row with the columns of the user's fields; candidates: a row for each, with the columns of the items' fields. The scores are
     those of `score` on the joined rows, to 1e-6. Raises SettingsError for a bottom that has no halves, CheckpointError as `score` does.
     """
-    layout = as_trained(Layout.of(profile), checkpoint.manifest)
-    network, known = restore(checkpoint, layout, settings.model), known_ids(checkpoint.model)
-    bottom = network.bottom
+    scorer = _Scorer(checkpoint, profile, settings)
+    network, known, bottom = scorer.network, scorer.known, scorer.network.bottom
     if not isinstance(bottom, Dupn):
         raise SettingsError(f"split scoring: expected model.bottom dupn, whose halves are apart, found {settings.model.bottom}; use score")
     if user.height != 1:
         raise ValueError(f"user: expected one row, found {user.height}")
-    mine, theirs = layout.of_side("user"), layout.of_side("item")
+    mine, theirs = scorer.layout.of_side("user"), scorer.layout.of_side("item")
     with torch_threads(settings.train.threads), layers_in(settings.train.precision), torch.inference_mode():
         memory = bottom.user_half(embed(network.table, encode(user, mine, known), mine))
         shared = [name for name in theirs.columns if name in mine.columns and name not in candidates.columns]  # read by crosses of both

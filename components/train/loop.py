@@ -21,7 +21,7 @@ from components.train.batches import columns_to_train, labels_of, optional_label
 from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels
 from components.train.learner import Learner
-from components.train.preparing import Chunk, batches, prepared, stored
+from components.train.preparing import Chunk, batches, begin, bounds, prepared, stored
 from components.train.sampling import check_rate
 from components.train.tally import Tally
 
@@ -74,17 +74,12 @@ def _learner(parent: Checkpoint | None, rows: pl.DataFrame, layout: Layout, sett
 def _train_chunk(learner: Learner, chunk: Chunk, tally: Tally, settings: Settings) -> Iterator[int]:
     """Train on a chunk in batches of nearly equal size; yields the rows done so far. Sampling may have left the chunk without rows."""
     tally.read = chunk.read
-    learner.noise.manual_seed(chunk.noise_seed)
-    learner.grow(chunk.pool)
-    for block in (block for ids in chunk.admitted for block in ids.blocks(settings.train.batch_size)):
-        learner.renew(block, settings.train.seed)
-    labels, rows = chunk.labelled.labels, len(chunk.labelled)
-    count = -(-rows // settings.train.batch_size)
-    bounds = [rows * place // max(count, 1) for place in range(count + 1)]
+    begin(chunk, learner, settings.train)
+    labels, (edges,) = chunk.labelled.labels, bounds([len(chunk.labelled)], settings.train.batch_size)
     if wrong := fault_of_labels(labels, optional_labels(settings.model)):
         fault, place = wrong
-        raise tally.diverged(fault, batches_ahead=bisect_right(bounds, place))
-    for batch in batches(chunk.labelled, bounds):
+        raise tally.diverged(fault, batches_ahead=bisect_right(edges, place))
+    for batch in batches(chunk.labelled, edges):
         losses = learner.step(batch)
         if isinstance(losses, Fault):
             raise tally.diverged(losses)

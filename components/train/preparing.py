@@ -6,9 +6,11 @@ Nothing here depends on the parameters, so that it makes no difference to the by
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import polars as pl
+import torch
 
 from components.ahead import ahead
 from components.model.encoding import Layout, number, read
@@ -62,9 +64,35 @@ def prepared(chunks: Iterable[Stored], layout: Layout, admission: Admission, set
     return ahead(prepare(chunk, layout, admission, settings) for chunk in chunks)
 
 
-def batches(labelled: Labelled, bounds: Sequence[int]) -> Iterator[Batch]:
+class Trainee(Protocol):
+    """What is trained on chunks."""
+
+    noise: torch.Generator
+
+    def grow(self, pool: int) -> None:
+        """Let the table have a pool of so many rows."""
+
+    def renew(self, ids: Admitted, seed: int) -> None:
+        """Begin the rows of ids anew."""
+
+
+def begin(chunk: Chunk, learner: Trainee, options: Train) -> None:
+    """Let a learner begin a chunk: seed its noise, and give rows to the ids that it admits, some at a time."""
+    learner.noise.manual_seed(chunk.noise_seed)
+    learner.grow(chunk.pool)
+    for block in (block for ids in chunk.admitted for block in ids.blocks(options.batch_size)):
+        learner.renew(block, options.seed)
+
+
+def bounds(heights: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Return where the rows of each of several parts are cut into batches: as many for all, together of nearly equal size."""
+    count = -(-sum(heights) // batch_size)
+    return [[height * place // max(count, 1) for place in range(count + 1)] for height in heights]
+
+
+def batches(labelled: Labelled, edges: Sequence[int]) -> Iterator[Batch]:
     """Cut samples into batches, a few of them made ahead."""
-    return ahead((Batch.of(labelled.slice(first, last)) for first, last in pairwise(bounds)), depth=_BATCHES_AHEAD)
+    return ahead((Batch.of(labelled.slice(first, last)) for first, last in pairwise(edges)), depth=_BATCHES_AHEAD)
 
 
 def prepare(chunk: Stored, layout: Layout, admission: Admission, settings: Settings, stream: Sequence[int] = ()) -> Chunk:

@@ -10,17 +10,11 @@ from components.kubeflow import launch
 from components.records import Records
 from components.settings import Settings, load_settings
 from tests.chains import day, write_day
+from tests.conftest import PLAIN_PROFILE
 from tests.kubeflow.stand_in import TOKEN, StandIn, standing_in
 
 PAUSE = 0.001
-PROFILE = """
-name = "shop"
-impressions.columns = { impression_id = "id", item_id = "item", exposed_at = "t" }
-clicks.columns = { item_id = "item", clicked_at = "t" }
-purchases.columns = { order_id = "o", item_id = "item", purchased_at = "t" }
-fields = [{ name = "item_id", kind = "id" }]
-settings.train.batch_size = 1024
-"""
+PROFILE = f"{PLAIN_PROFILE}settings.train.batch_size = 1024\n"
 
 
 @pytest.fixture

@@ -11,16 +11,14 @@ from components.inputs import samples_as_of
 from components.records import Records
 from components.settings import Settings
 from components.train.delay import PRIOR, estimate_delays
-from tests.conftest import FIRST
+from tests.conftest import FIRST, label_days
 
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 
 
 @pytest.fixture
 def prepared(shop_settings: Settings) -> Settings:
-    for day in DAYS:
-        for step in (steps.ingest, steps.label, steps.validate, steps.relabel, steps.aggregate):
-            step(day, shop_settings)
+    label_days(shop_settings, DAYS)
     return shop_settings
 
 

@@ -9,7 +9,7 @@ from components.checkpoints import CheckpointStore
 from components.inputs import assembled, days_to_retrain, holdout_start, midnight, retrains, samples_version
 from components.records import Records
 from components.settings import Settings, altered
-from tests.conftest import FIRST
+from tests.conftest import FIRST, label_days
 
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 
@@ -17,9 +17,7 @@ DAYS = [FIRST + timedelta(days=number) for number in range(3)]
 @pytest.fixture
 def prepared(shop_settings: Settings) -> Settings:
     """Return settings by which the third day alone is one of a full retrain: its own number divides no smaller one."""
-    for day in DAYS:
-        for step in (steps.ingest, steps.label, steps.validate, steps.relabel, steps.aggregate):
-            step(day, shop_settings)
+    label_days(shop_settings, DAYS)
     return with_training(shop_settings, full_retrain_every_days=DAYS[2].toordinal())
 
 

@@ -15,11 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from components import steps
 from components.checkpoints import CheckpointStore
 from components.records import Records
 from components.settings import Settings
-from tests.conftest import FIRST, set_shop_environment
+from tests.conftest import FIRST, label_days, set_shop_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SECOND = FIRST + timedelta(days=1)
@@ -38,9 +37,7 @@ def prepared(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         patch.setenv("ESMM_TRAIN__CHUNK_ROWS", "1000")
         patch.setenv("ESMM_TRAIN__BATCH_SIZE", "4")
         settings = load_settings()
-        for day in (FIRST, SECOND):
-            for step in (steps.ingest, steps.label, steps.validate, steps.relabel, steps.aggregate):
-                step(day, settings)
+        label_days(settings, (FIRST, SECOND))
         yield settings
 
 

@@ -21,7 +21,7 @@ from components.train.batches import columns_to_train, labels_of, optional_label
 from components.train.calibration import calibrated, rows_to_train
 from components.train.carry import carried_over
 from components.train.faults import Fault, fault_of_labels, fault_of_table
-from components.train.preparing import Chunk, Stored, batches, prepare, stored
+from components.train.preparing import Chunk, Stored, batches, begin, bounds, prepare, stored
 from components.train.sampling import check_rate
 from components.train.sharded.identity import count_together, seen_by_all
 from components.train.sharded.learner import ShardedLearner
@@ -92,15 +92,12 @@ def _train_chunk(learner: ShardedLearner, chunk: Chunk, tally: Tally, settings: 
     """Train on one chunk of each rank, of which any may be empty, in as many batches on all of them."""
     ranks, labelled = learner.ranks, chunk.labelled
     tally.read = chunk.read
-    learner.noise.manual_seed(chunk.noise_seed)
-    learner.grow(chunk.pool)
-    for block in (block for ids in chunk.admitted for block in ids.blocks(settings.train.batch_size)):
-        learner.renew(block, settings.train.seed)
-    bounds = _bounds(ranks.gather(len(labelled)), settings.train.batch_size)
-    own = bounds[ranks.number]
+    begin(chunk, learner, settings.train)
+    edges = bounds(ranks.gather(len(labelled)), settings.train.batch_size)
+    own = edges[ranks.number]
     fault, place = fault_of_labels(labelled.labels, optional_labels(settings.model)) or (None, 0)
     _agree(ranks, tally, fault, batches_ahead=bisect_right(own, place))
-    for batch, total in zip(batches(labelled, own), np.diff(bounds).sum(axis=0).tolist(), strict=True):
+    for batch, total in zip(batches(labelled, own), np.diff(edges).sum(axis=0).tolist(), strict=True):
         losses = learner.step(batch, total)
         if losses is None or isinstance(losses, Fault):
             _agree(ranks, tally, losses)
@@ -108,12 +105,6 @@ def _train_chunk(learner: ShardedLearner, chunk: Chunk, tally: Tally, settings: 
             tally.add_batch(total, losses)
     counts = ranks.gather([int(labelled.labels[name].sum()) for name in ("clicked", "converted")])
     tally.add_chunk(*(sum(of_all) for of_all in zip(*counts, strict=True)))
-
-
-def _bounds(heights: list[int], batch_size: int) -> list[list[int]]:
-    """Return where each rank's rows are cut into batches: as many for all, together of nearly equal size."""
-    batches = -(-sum(heights) // batch_size)
-    return [[height * place // max(batches, 1) for place in range(batches + 1)] for height in heights]
 
 
 def _agree(ranks: Ranks, tally: Tally, fault: Fault | None, *, batches_ahead: int = 1) -> None:

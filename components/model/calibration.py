@@ -49,7 +49,7 @@ def platt(predicted_N: Floats, happened_N: Floats) -> Tensor:
 
     def curvature(values: Floats) -> Floats:
         now_N = expit(read_N2 @ values)
-        return (read_N2 * (now_N * (1 - now_N))[:, None]).T @ read_N2 / len(target_N)
+        return np.asarray((read_N2 * (now_N * (1 - now_N))[:, None]).T @ read_N2 / len(target_N))
 
     found = minimize(cost, (1.0, 0.0), jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-9})
     return torch.from_numpy(np.asarray(found.x, np.float64))
